@@ -1,0 +1,47 @@
+"""The `musicgen-ldm` command: one verb a module, each imported only as far as argparse needs.
+
+A verb module offers `HELP`, `add_arguments(parser)` and `run(args)`. It imports torch and its
+like inside `run`, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from musicgen_ldm import __version__
+from musicgen_ldm.errors import MusicGenError
+
+VERBS = ("generate", "info", "verify", "reproduce", "demo", "corpus", "prepare", "train",
+         "mixup", "evaluate", "novelty")  # fmt: skip
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command and of all its verbs."""
+    parser = argparse.ArgumentParser(
+        prog="musicgen-ldm", description="Text-to-music latent diffusion: generate, train, measure."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        module = import_module(f"musicgen_ldm.cli.{name}")
+        verb = verbs.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except MusicGenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; finished files are kept", file=sys.stderr)
+        return EXIT_INTERRUPTED

@@ -1,0 +1,135 @@
+"""The clip manifest: JSONL, one clip a line, unknown fields kept.
+
+The schema is shared by the built-in corpus, a user's own music and the novelty bank. Times are
+seconds from the start of the *clip*, not of the file it is cut from.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.errors import ManifestError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """What is known to be heard in a clip; None or empty where unknown."""
+
+    genre: str | None = None
+    mood: str | None = None
+    instruments: tuple[str, ...] = ()
+    bpm: float | None = None
+    key: str | None = None  # tonic, e.g. "A" or "F#"
+    mode: str | None = None  # "major", "minor", "dorian", …
+    meter: str | None = None  # e.g. "4/4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One line of a manifest.
+
+    Attributes:
+        id: Unique name, also the stem of files derived from the clip.
+        path: Audio file, relative to the manifest's folder or absolute.
+        sha256: Hash of the audio file's bytes.
+        start_s: Where the clip begins in the file.
+        duration_s: Length of the clip.
+        sample_rate: Of the file, Hz.
+        captions: Sentences that are true of the clip.
+        tags: Facts.
+        beats_s: Beat times.
+        downbeats_s: Times of the first beat of each bar.
+        split: "train", "valid" or "test".
+        licence: SPDX identifier or a plain name.
+        source: Where the recording comes from.
+        attribution: Whom to name.
+        extra: Every other field of the line, kept as read.
+    """
+
+    id: str
+    path: str
+    sha256: str
+    start_s: float
+    duration_s: float
+    sample_rate: int
+    captions: tuple[str, ...]
+    tags: Tags
+    beats_s: tuple[float, ...]
+    downbeats_s: tuple[float, ...]
+    split: str
+    licence: str
+    source: str
+    attribution: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as a JSON object, `extra` flattened into it."""
+        record = asdict(self)
+        return record | record.pop("extra")
+
+
+KNOWN_FIELDS = {f.name for f in fields(Clip)} - {"extra"}
+KNOWN_TAGS = {f.name for f in fields(Tags)}
+
+
+def parse_clip(record: dict[str, Any]) -> Clip:
+    """A clip from the JSON object of one line.
+
+    Raises:
+        ManifestError: If a field is missing or has an impossible value.
+    """
+    missing = KNOWN_FIELDS - record.keys()
+    if missing:
+        raise ManifestError(f"missing field(s) {', '.join(sorted(missing))}")
+    if record["split"] not in SPLITS:
+        raise ManifestError(f"split is {record['split']!r}, must be one of {', '.join(SPLITS)}")
+    if not record["duration_s"] > 0:
+        raise ManifestError(f"duration_s is {record['duration_s']}, must be above 0")
+    known = {name: record[name] for name in KNOWN_FIELDS}
+    tags = {k: v for k, v in known.pop("tags").items() if k in KNOWN_TAGS}
+    tags["instruments"] = tuple(tags.get("instruments", ()))
+    for name in ("captions", "beats_s", "downbeats_s"):
+        known[name] = tuple(known[name])
+    extra = {k: v for k, v in record.items() if k not in KNOWN_FIELDS}
+    return Clip(tags=Tags(**tags), extra=extra, **known)
+
+
+def read_manifest(path: str | Path) -> Iterator[Clip]:
+    """Clips of a JSONL manifest, in file order.
+
+    Raises:
+        ManifestError: With file and line number, at the first bad line or repeated id.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ManifestError(
+            f"{path}: no such manifest; `musicgen-ldm corpus build` or `prepare` writes one"
+        )
+    seen: set[str] = set()
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                clip = parse_clip(json.loads(line))
+            except (json.JSONDecodeError, TypeError, AttributeError, ManifestError) as error:
+                raise ManifestError(f"{path}:{number}: {error}") from error
+            if clip.id in seen:
+                raise ManifestError(f"{path}:{number}: id {clip.id!r} appears twice")
+            seen.add(clip.id)
+            yield clip
+
+
+def write_manifest(path: str | Path, clips: Iterable[Clip]) -> None:
+    """Write `clips` as JSONL, whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for clip in clips:
+            file.write(json.dumps(clip.to_json(), ensure_ascii=False) + "\n")
+    os.replace(partial, path)
