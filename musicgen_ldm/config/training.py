@@ -1,0 +1,113 @@
+"""What a training run is: the experiment (`StageConfig`) and the machine (`RunConfig`).
+
+The two are kept apart so that an experiment's hash is the same on a laptop and on eight GPUs.
+Each stage subclasses `StageConfig`; the YAML files in `configs/` state only differences from the
+defaults found here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from musicgen_ldm.config.models import PRESETS, ModelConfig
+from musicgen_ldm.config.signal import CLIP_SECONDS
+from musicgen_ldm.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """One optimizer and its learning-rate schedule."""
+
+    name: Literal["adamw", "adam"] = "adamw"
+    lr: float = 3e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "cosine", "linear"] = "constant"  # after the warm-up
+    warmup_steps: int = 0  # linear from 0
+    final_lr_fraction: float = 0.0  # of `lr`, reached at max_steps by cosine and linear
+    clip_norm: float | None = None  # largest gradient norm; None does not clip
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not self.lr > 0:
+            raise ConfigError(f"optim.lr={self.lr}: must be above 0")
+        if not 0 <= self.final_lr_fraction <= 1:
+            raise ConfigError(
+                f"optim.final_lr_fraction={self.final_lr_fraction}: must lie in [0, 1]"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaConfig:
+    """Exponential moving average of the weights that a stage exports.
+
+    The decay warms up as min((1 + n) / (10 + n), decay) after n steps, so that a short run is
+    not dominated by its random initialisation.
+    """
+
+    decay: float = 0.9999
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.decay < 1:
+            raise ConfigError(f"ema.decay={self.decay}: must lie in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which clips, and how each becomes an example."""
+
+    manifest: str = ""  # JSONL written by `corpus build` or `prepare`
+    seconds: float = CLIP_SECONDS  # window cropped from each clip
+    peak: float = 0.5  # each clip is scaled to this peak before it is cropped
+    licences: tuple[str, ...] = ()  # train on these licences only; empty allows all
+    max_skipped: float = 0.02  # fail once this fraction of the clips could not be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Matters of the machine and of the occasion; none changes what is learned."""
+
+    out: str = "runs/run"  # run folder
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    channels_last: bool = True  # faster convolutions on CPU and on tensor cores
+    micro_batch: int | None = None  # clips a process holds at once; None: batch_size / processes
+    workers: int = 0  # data loading processes per training process
+    max_minutes: float | None = None  # stop cleanly after this long; `--resume` goes on
+    log_every: int = 10  # steps
+    valid_every: int = 500  # steps
+    valid_clips: int = 64  # the first ones of the split "valid"
+    sample_every: int = 1000  # steps
+    save_every: int = 500  # steps
+    keep: int = 3  # newest checkpoints kept
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("log_every", "valid_every", "sample_every", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"run.{name}={getattr(self, name)}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What every stage has. `model` starts from the preset; a YAML may change single numbers."""
+
+    stage: str
+    preset: str = "musicldm"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    ema: EmaConfig | None = field(default_factory=EmaConfig)
+    seed: int = 0
+    batch_size: int = 16  # clips per optimizer step, over all processes and accumulated batches
+    max_steps: int = 100_000  # optimizer steps; also the end of cosine and linear schedules
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.preset not in PRESETS:
+            raise ConfigError(f"preset={self.preset!r}: must be one of {', '.join(PRESETS)}")
+        for name in ("batch_size", "max_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
