@@ -1,0 +1,240 @@
+"""What a musician can ask for, checked before any model is loaded."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from musicgen_ldm.config.signal import CLIP_SECONDS
+from musicgen_ldm.errors import RequestError
+
+SamplerName = Literal["ddim", "dpm++", "unipc", "euler"]
+SAMPLERS: tuple[str, ...] = get_args(SamplerName)
+Side = Literal["after", "before"]
+
+MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
+MAX_PROMPT_CHARACTERS = 2_000
+MAX_TAKES = 64
+MAX_STEPS = 1_000
+MAX_GUIDANCE = 30.0
+MIN_BPM, MAX_BPM = 30.0, 300.0
+MAX_BARS = 256
+MAX_SEED = 2**63 - 1
+BEATS_PER_BAR = 4  # `bars` counts bars of four quarter notes
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise RequestError(f"{name} is {value}; give a number from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How the denoiser is run; every checkpoint stores the values that suited it best.
+
+    Attributes:
+        sampler: Solver of the reverse process.
+        steps: Number of denoiser calls (pairs of calls under guidance).
+        guidance: Classifier-free guidance scale; 1 switches it off.
+        guidance_interval: Share of the steps, from 0 (first) to 1 (last), that is guided
+            (Kynkäänniemi et al. 2024).
+        guidance_rescale: 0 off to 1 full; keeps the guided prediction's standard deviation near
+            the conditional one's (Lin et al. 2024).
+        eta: Noise added back by DDIM, 0 deterministic to 1 ancestral.
+        bridge: Step from text to audio embedding: "none" or the name of a stored bridge.
+    """
+
+    sampler: SamplerName = "ddim"
+    steps: int = 200
+    guidance: float = 2.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
+    eta: float = 0.0
+    bridge: str = "none"
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        if self.sampler not in SAMPLERS:
+            raise RequestError(f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}")
+        _check("steps", self.steps, 1, MAX_STEPS)
+        _check("guidance", self.guidance, 0, MAX_GUIDANCE)
+        _check("guidance_rescale", self.guidance_rescale, 0, 1)
+        _check("eta", self.eta, 0, 1)
+        low, high = self.guidance_interval
+        if not 0 <= low < high <= 1:
+            raise RequestError(
+                f"guidance_interval is {low}-{high}; give two rising numbers from 0 to 1"
+            )
+        if self.eta and self.sampler != "ddim":
+            raise RequestError(f"eta={self.eta} needs the ddim sampler, got {self.sampler}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """A second idea mixed into the prompt: a sentence or a sound.
+
+    Attributes:
+        text: Sentence, or None.
+        audio: Sound file, or None; exactly one of the two is given.
+        weight: Share of the condition, above 0 and at most 1.
+    """
+
+    text: str | None = None
+    audio: str | None = None
+    weight: float
+
+    def __post_init__(self) -> None:
+        """Exactly one source, and a usable weight."""
+        if (self.text is None) == (self.audio is None):
+            raise RequestError("a blend takes either a text or an audio file")
+        if not 0 < self.weight <= 1:
+            raise RequestError(f"blend weight is {self.weight}; give a number above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """One prompt and everything that shapes its takes.
+
+    Attributes:
+        prompt: Sentence; may be empty only when `audio_prompt` is given.
+        negative_prompt: What to steer away from; "" is the neutral condition of training.
+        seconds: Length; None means the bars' length, the source file's, or one training clip.
+        seed: Whole number; with the take's index it determines the noise.
+        takes: How many variants to render.
+        first_take: Index of the first one; lets a single take of a batch be rendered alone.
+        bpm: Joins the prompt and is measured on the result.
+        key: For example "A minor"; joins the prompt and is measured on the result.
+        bars: Number of 4/4 bars; with `bpm` it fixes the length.
+        loop: Circular in time, exact to the sample; needs `bpm` and `bars`, or `seconds`.
+        blends: Further texts or sounds mixed into the condition.
+        audio_prompt: Sound file that takes the place of the prompt.
+        init: Sound file to vary, with `strength`.
+        strength: 0 keeps `init`, 1 ignores it.
+        repaint: Regions (start, end) of `init` in seconds to render anew.
+        continue_file: Sound file to continue; `seconds` counts the new part only.
+        continue_side: Whether the new part comes after or before the file.
+        sampling: Fields of `SamplingConfig` that differ from the checkpoint's defaults.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seconds: float | None = None
+    seed: int = 0
+    takes: int = 1
+    first_take: int = 0
+    bpm: float | None = None
+    key: str | None = None
+    bars: int | None = None
+    loop: bool = False
+    blends: tuple[Blend, ...] = ()
+    audio_prompt: str | None = None
+    init: str | None = None
+    strength: float | None = None
+    repaint: tuple[tuple[float, float], ...] = ()
+    continue_file: str | None = None
+    continue_side: Side = "after"
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every value and the combinations that exclude each other."""
+        self._check_texts()
+        _check("seed", self.seed, 0, MAX_SEED)
+        _check("takes", self.takes, 1, MAX_TAKES)
+        _check("first_take", self.first_take, 0, MAX_SEED)
+        if self.seconds is not None:
+            _check("seconds", self.seconds, MIN_SECONDS, MAX_SECONDS)
+        if self.bpm is not None:
+            _check("bpm", self.bpm, MIN_BPM, MAX_BPM)
+        if self.bars is not None:
+            _check("bars", self.bars, 1, MAX_BARS)
+            if self.bpm is None:
+                raise RequestError("bars needs bpm to know how long a bar is; add --bpm")
+            if self.seconds is not None:
+                raise RequestError("bars and seconds both set the length; give one of them")
+            _check("bars at this bpm, in seconds,", self.length_s, MIN_SECONDS, MAX_SECONDS)
+        self._check_sources()
+        unknown = self.sampling.keys() - SamplingConfig.__dataclass_fields__.keys()
+        if unknown:
+            raise RequestError(
+                f"unknown sampling option {', '.join(sorted(unknown))}; known: "
+                f"{', '.join(SamplingConfig.__dataclass_fields__)}"
+            )
+        SamplingConfig(**self.sampling)
+
+    def _check_texts(self) -> None:
+        if not self.prompt.strip() and self.audio_prompt is None:
+            raise RequestError("the prompt is empty; describe the music in a sentence")
+        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative_prompt)):
+            if len(text) > MAX_PROMPT_CHARACTERS:
+                raise RequestError(
+                    f"the {name} has {len(text)} characters; at most {MAX_PROMPT_CHARACTERS} "
+                    "are read, shorten it"
+                )
+        if sum(blend.weight for blend in self.blends) > 1:
+            raise RequestError("the blend weights add up to more than 1; the prompt takes the rest")
+
+    def _check_sources(self) -> None:
+        if self.init is not None and self.continue_file is not None:
+            raise RequestError("init and continue exclude each other; give one file")
+        if (self.strength is not None or self.repaint) and self.init is None:
+            raise RequestError("strength and repaint need a file to work on; add --init FILE")
+        if self.strength is not None:
+            _check("strength", self.strength, 0, 1)
+        if self.repaint and self.strength is not None:
+            raise RequestError("repaint renders its regions anew; leave strength out")
+        for start, end in self.repaint:
+            if not 0 <= start < end:
+                raise RequestError(f"repaint region {start:g}-{end:g} s; give START-END, 0 <= START < END")
+        if self.loop and (self.repaint or self.continue_file):
+            raise RequestError("a loop cannot be a repaint or a continuation; render it on its own")
+        if self.init is not None and (self.seconds is not None or self.bars is not None):
+            raise RequestError("the length follows from init; leave seconds and bars out")
+
+    @property
+    def length_s(self) -> float:
+        """Asked length of the newly drawn audio in seconds, source files left aside."""
+        if self.bars is not None and self.bpm is not None:
+            return self.bars * BEATS_PER_BAR * 60 / self.bpm
+        return CLIP_SECONDS if self.seconds is None else self.seconds
+
+    @property
+    def conditioning_text(self) -> str:
+        """The prompt with tempo and key spelled out, unless the words are there already."""
+        parts = [self.prompt.strip().rstrip(".,;")]
+        if self.bpm is not None and "bpm" not in self.prompt.lower():
+            parts.append(f"{self.bpm:g} bpm")
+        if self.key is not None and self.key.lower() not in self.prompt.lower():
+            parts.append(f"in {self.key}")
+        return ", ".join(part for part in parts if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as stored in a record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "GenerateRequest":
+        """The inverse of `to_json`; unknown names raise RequestError."""
+        unknown = values.keys() - cls.__dataclass_fields__.keys()
+        if unknown:
+            raise RequestError(
+                f"unknown request field {', '.join(sorted(unknown))}; known: "
+                f"{', '.join(cls.__dataclass_fields__)}"
+            )
+        values = dict(values)
+        values["blends"] = tuple(Blend(**blend) for blend in values.get("blends", ()))
+        values["repaint"] = tuple((float(a), float(b)) for a, b in values.get("repaint", ()))
+        sampling = dict(values.get("sampling", {}))
+        if "guidance_interval" in sampling:
+            sampling["guidance_interval"] = tuple(sampling["guidance_interval"])
+        return cls(**values | {"sampling": sampling})
+
+    @property
+    def source_files(self) -> dict[str, Path]:
+        """Sound files that the result depends on, by role."""
+        named = {
+            "init": self.init,
+            "continue_file": self.continue_file,
+            "audio_prompt": self.audio_prompt,
+        }
+        named |= {f"blend_{i}": blend.audio for i, blend in enumerate(self.blends)}
+        return {role: Path(path) for role, path in named.items() if path is not None}

@@ -1,0 +1,35 @@
+"""The vocoder: log-mel (B, 1, N, M) -> waveform (B, T)."""
+
+from torch import Tensor
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+from musicgen_ldm.config.models import VocoderConfig
+from musicgen_ldm.config.signal import MelConfig
+
+
+def build_vocoder(config: VocoderConfig, mel: MelConfig) -> SpeechT5HifiGan:
+    """A freshly initialised HiFi-GAN generator for this mel."""
+    return SpeechT5HifiGan(
+        SpeechT5HifiGanConfig(
+            model_in_dim=mel.num_bins,
+            sampling_rate=mel.sample_rate,
+            upsample_initial_channel=config.initial_channels,
+            upsample_rates=list(config.upsample_rates),
+            upsample_kernel_sizes=list(config.upsample_kernel_sizes),
+            resblock_kernel_sizes=list(config.resblock_kernel_sizes),
+            resblock_dilation_sizes=[list(d) for d in config.resblock_dilation_sizes],
+            normalize_before=False,
+        )
+    )
+
+
+def vocode(vocoder: SpeechT5HifiGan, mel: Tensor) -> Tensor:
+    """Waveform (B, T) in [-1, 1] with T = N * hop.
+
+    The transposed convolutions add a tail of 32 samples, which is cut.
+    """
+    hop = 1
+    for rate in vocoder.config.upsample_rates:
+        hop *= rate
+    frames = mel.squeeze(1)  # (B, N, M)
+    return vocoder(frames).reshape(len(frames), -1)[:, : frames.shape[1] * hop]
