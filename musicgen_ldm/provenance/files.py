@@ -1,0 +1,141 @@
+"""Write a generated file: loud samples made safe, tags and sidecar filled, nothing half-written."""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.audio import Waveform, peak
+from musicgen_ldm.errors import OutputError
+from musicgen_ldm.provenance.codec import audio_digest, choose_format, encode
+from musicgen_ldm.provenance.record import complete_record, is_record, to_json
+from musicgen_ldm.provenance.tags import embed
+
+
+def sidecar_path(path: str | Path) -> Path:
+    """Where the record of `path` lies beside it: `x.wav` -> `x.json`."""
+    return Path(path).with_suffix(".json")
+
+
+def write_audio(
+    waveform: Waveform,
+    path: str | Path,
+    *,
+    record: Mapping[str, Any],
+    subtype: str | None = None,
+    mark: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Write audio with its record in the tags and in a sidecar, both or neither.
+
+    A peak above 1 is scaled down to 1, never clipped; the factor stands in the record as
+    `audio.gain`.
+
+    Args:
+        waveform: Samples (channels, T).
+        path: Target; the suffix chooses WAV, FLAC, OGG (Vorbis) or MP3.
+        record: What the caller knows about the making of it; see `record.schema.json`.
+        subtype: Sample depth `16`, `24` or `float` (WAV), `16` or `24` (FLAC); None is 16 there
+            and the only choice for OGG and MP3.
+        mark: Write the AI-generated mark.
+        overwrite: Replace an existing file and its sidecar.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OutputError: If the format cannot hold the audio, the file exists and `overwrite` is
+            False, or the folder cannot be written.
+    """
+    path = Path(path)
+    file_format, libsndfile_subtype = choose_format(path, subtype)
+    if waveform.samples.shape[1] == 0:
+        raise OutputError(f"{path}: the waveform holds no samples; there is nothing to write")
+    sidecar = sidecar_path(path)
+    _check_targets(path, sidecar, overwrite)
+
+    gain = min(1.0, 1.0 / max(peak(waveform.samples), 1.0))
+    safe = Waveform(waveform.samples * gain, waveform.sample_rate) if gain < 1 else waveform
+    data = encode(safe, path, file_format, libsndfile_subtype)
+    audio = {
+        "format": file_format.name,
+        "subtype": libsndfile_subtype,
+        "sample_rate": safe.sample_rate,
+        "channels": safe.samples.shape[0],
+        "num_samples": safe.samples.shape[1],
+        "gain": gain,
+        **audio_digest(data, str(path)),
+    }
+    full_record = complete_record(record, audio, mark=mark)
+    data = embed(data, file_format.name, to_json(full_record), mark=mark)
+    text = to_json(full_record, indent=2) + "\n"
+    write_atomically({path: data, sidecar: text.encode()}, overwrite=overwrite)
+    return path
+
+
+def _check_targets(path: Path, sidecar: Path, overwrite: bool) -> None:
+    """Refuse early, before anything is encoded."""
+    for target in (path, sidecar):
+        if target.exists() and not overwrite:
+            raise _exists_error(target)
+    if sidecar.exists() and not _holds_record(sidecar):
+        raise OutputError(
+            f"{sidecar}: exists and is no record of this package, so it is not replaced; "
+            f"choose another name than {path.name}"
+        )
+
+
+def _exists_error(target: Path) -> OutputError:
+    return OutputError(
+        f"{target}: exists already; choose another name, or allow it to be replaced "
+        "(--overwrite, overwrite=True)"
+    )
+
+
+def _holds_record(sidecar: Path) -> bool:
+    try:
+        return is_record(json.loads(sidecar.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def write_atomically(contents: Mapping[Path, bytes], *, overwrite: bool = False) -> None:
+    """Write files so that each is there whole or not at all, even on a power cut.
+
+    Everything is written and flushed under temporary names first; only then are the names put in
+    place, so a full disk leaves nothing behind.
+
+    Args:
+        contents: Target -> contents; put in place in this order.
+        overwrite: Replace existing targets.
+
+    Raises:
+        OutputError: If a target exists, the folder is missing or read-only, or the disk is full.
+    """
+    partials: dict[Path, Path] = {}
+    try:
+        for target, data in contents.items():
+            partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+            partials[target] = partial
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for target, partial in partials.items():
+            if target.exists() and not overwrite:
+                raise _exists_error(target)
+            os.replace(partial, target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{next(reversed(partials))}: cannot be written ({error.strerror}); "
+            "choose a folder that exists, can be written and has space"
+        ) from error
+    finally:
+        for partial in partials.values():
+            with contextlib.suppress(OSError):
+                partial.unlink()
