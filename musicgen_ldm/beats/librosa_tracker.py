@@ -10,6 +10,7 @@ SAMPLE_RATE = 22_050  # Hz; librosa's onset and tempo defaults are tuned for it
 HOP_LENGTH = 256  # samples; 86 frames per second
 BASS_BANDS = 12  # mel bands below about 200 Hz of 128 up to 11 kHz
 METERS = (4, 3)  # beats in a bar, the more frequent first
+WALTZ_MARGIN = 0.1  # of explained variance
 MIN_SECONDS = 1.0  # shorter sound holds no two beats of a common tempo
 
 
@@ -57,21 +58,30 @@ def accents(strength: FloatArray, frames: np.ndarray, reach: int = 3) -> FloatAr
 def bar_phase(accent: FloatArray) -> tuple[int, int]:
     """Bar length in beats and index of the first downbeat.
 
-    For each metre the phase with the largest mean accent is compared with the mean of all
-    beats; three must beat four clearly (by a quarter), since four is far more frequent.
+    A metre is the better, the more of the accents' variance its positions explain (adjusted
+    for their number, since more positions explain more of any noise). Three must beat four
+    clearly, because four is far more frequent. The downbeat is the strongest position.
 
     Args:
         accent: Accent of each beat, (n_beats,).
     """
-    best, choice = -np.inf, (METERS[0], 0)
-    for meter in METERS:
-        if len(accent) < 2 * meter:
-            continue
-        gains = [float(accent[phase::meter].mean()) for phase in range(meter)]
-        gain = max(gains) / float(accent.mean())
-        if gain > best * (1 if best < 0 else 1.25):
-            best, choice = gain, (meter, int(np.argmax(gains)))
-    return choice
+    explained = {meter: variance_explained(accent, meter) for meter in METERS}
+    four, three = METERS
+    meter = three if explained[three] > explained[four] + WALTZ_MARGIN else four
+    positions = [accent[phase::meter].mean() for phase in range(min(meter, len(accent)))]
+    return meter, int(np.argmax(positions))
+
+
+def variance_explained(accent: FloatArray, meter: int) -> float:
+    """Adjusted share of the variance of `accent` due to the position in a bar, at most 1."""
+    spare = len(accent) - meter
+    total = float(np.square(accent - accent.mean()).sum())
+    if spare < meter or total == 0:  # less than two bars, or no accents at all
+        return 0.0
+    position = np.arange(len(accent)) % meter
+    means = np.bincount(position, accent) / np.bincount(position)
+    residual = float(np.square(accent - means[position]).sum())
+    return 1 - (residual / spare) / (total / (len(accent) - 1))
 
 
 def contrast(onsets: FloatArray, frames: np.ndarray) -> float:
