@@ -20,6 +20,7 @@ MAX_GUIDANCE = 30.0
 MIN_BPM, MAX_BPM = 30.0, 300.0
 MAX_BARS = 256
 MAX_SEED = 2**63 - 1
+DEFAULT_STRENGTH = 0.5  # of a variation when none is given
 BEATS_PER_BAR = 4  # `bars` counts bars of four quarter notes
 
 
@@ -107,9 +108,10 @@ class GenerateRequest:
         bars: Number of 4/4 bars; with `bpm` it fixes the length.
         loop: Circular in time, exact to the sample; needs `bpm` and `bars`, or `seconds`.
         blends: Further texts or sounds mixed into the condition.
-        audio_prompt: Sound file that takes the place of the prompt.
+        audio_prompt: Sound file that takes the place of the prompt, or shares the condition half
+            and half with it when both are given.
         init: Sound file to vary, with `strength`.
-        strength: 0 keeps `init`, 1 ignores it.
+        strength: 0 keeps `init`, 1 ignores it; None is `DEFAULT_STRENGTH`.
         repaint: Regions (start, end) of `init` in seconds to render anew.
         continue_file: Sound file to continue; `seconds` counts the new part only.
         continue_side: Whether the new part comes after or before the file.
@@ -184,9 +186,11 @@ class GenerateRequest:
             raise RequestError("repaint renders its regions anew; leave strength out")
         for start, end in self.repaint:
             if not 0 <= start < end:
-                raise RequestError(f"repaint region {start:g}-{end:g} s; give START-END, 0 <= START < END")
+                raise RequestError(
+                    f"repaint region {start:g}-{end:g} s; give START-END, 0 <= START < END"
+                )
         if self.loop and (self.repaint or self.continue_file):
-            raise RequestError("a loop cannot be a repaint or a continuation; render it on its own")
+            raise RequestError("a loop cannot be a repaint or a continuation; render it alone")
         if self.init is not None and (self.seconds is not None or self.bars is not None):
             raise RequestError("the length follows from init; leave seconds and bars out")
 

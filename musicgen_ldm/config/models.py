@@ -98,7 +98,7 @@ class ClapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """Forward process; the defaults are the released ones ("linear" there is scaled-linear here)."""
+    """Forward process; the defaults are the released ones ("linear" there, scaled-linear here)."""
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.0015

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (PyTorch's own abbreviation)
+from torch.nn import functional as F
 from transformers import (
     ClapConfig as StockClapConfig,
 )

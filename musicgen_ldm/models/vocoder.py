@@ -1,6 +1,6 @@
 """The vocoder: log-mel (B, 1, N, M) -> waveform (B, T)."""
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from musicgen_ldm.config.models import VocoderConfig
@@ -8,8 +8,12 @@ from musicgen_ldm.config.signal import MelConfig
 
 
 def build_vocoder(config: VocoderConfig, mel: MelConfig) -> SpeechT5HifiGan:
-    """A freshly initialised HiFi-GAN generator for this mel."""
-    return SpeechT5HifiGan(
+    """A freshly initialised HiFi-GAN generator for this mel.
+
+    The stock initialisation (standard deviation 0.01, meant for weight norm) lets the signal
+    vanish in the first layers, so every convolution starts with PyTorch's own.
+    """
+    vocoder = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=mel.num_bins,
             sampling_rate=mel.sample_rate,
@@ -21,6 +25,10 @@ def build_vocoder(config: VocoderConfig, mel: MelConfig) -> SpeechT5HifiGan:
             normalize_before=False,
         )
     )
+    for module in vocoder.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            module.reset_parameters()
+    return vocoder
 
 
 def vocode(vocoder: SpeechT5HifiGan, mel: Tensor) -> Tensor:

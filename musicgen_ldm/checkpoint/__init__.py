@@ -1,0 +1,12 @@
+"""Checkpoint folders: the stock diffusers layout plus `musicgen_ldm.json`.
+
+Every component is saved by its stock class and loads with it, without this package. Only
+safetensors are read; a pickle is refused.
+"""
+
+from musicgen_ldm.checkpoint.components import Checkpoint, initialise
+from musicgen_ldm.checkpoint.find import resolve
+from musicgen_ldm.checkpoint.load import load
+from musicgen_ldm.checkpoint.save import identity, save, verify
+
+__all__ = ["Checkpoint", "identity", "initialise", "load", "resolve", "save", "verify"]

@@ -1,0 +1,174 @@
+"""Loading a checkpoint folder: stock classes, safetensors only, every key accounted for."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
+from transformers import (
+    AutoTokenizer,
+    ClapFeatureExtractor,
+    ClapModel,
+    ClapTextModelWithProjection,
+    SpeechT5HifiGan,
+)
+
+from musicgen_ldm.checkpoint.components import Checkpoint
+from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
+from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint.save import BRIDGE_FOLDER, METADATA_FILE
+from musicgen_ldm.config.generation import SamplingConfig
+from musicgen_ldm.config.signal import MelConfig
+from musicgen_ldm.errors import CheckpointError, MusicGenError
+from musicgen_ldm.models.bridge import Bridge
+from musicgen_ldm.models.clap import ClapEmbedder
+
+# Keys that came and went between transformers versions and carry no weights.
+HARMLESS_KEYS = ("position_ids", "num_batches_tracked")
+# Channels a head in the reference code of AudioLDM and MusicLDM; their published configurations
+# fall back to 8 heads at every level instead, which changes the output by 2.6 %.
+REFERENCE_HEAD_CHANNELS = 32
+STOCK_NUM_HEADS = 8
+
+
+def load(name: str | Path, *, offline: bool = False, reference_heads: bool = True) -> Checkpoint:
+    """Load a checkpoint in float32 on the CPU.
+
+    Args:
+        name: See `resolve`.
+        offline: Never ask the hub.
+        reference_heads: Give published MusicLDM and AudioLDM weights the head counts they were
+            trained with; False stays with the stock configuration.
+
+    Raises:
+        CheckpointError: If a component is missing, corrupt, a pickle or of another architecture.
+    """
+    folder = resolve(name, offline=offline)
+    _refuse_pickles(folder)
+    index = read_json(folder / INDEX_FILE)
+    metadata_file = folder / METADATA_FILE
+    metadata = read_json(metadata_file) if metadata_file.is_file() else {}
+    unet_options = {}
+    if reference_heads and not metadata:
+        unet_options = _reference_heads(read_json(folder / "unet" / "config.json"))
+    text_class = (
+        ClapTextModelWithProjection
+        if index["text_encoder"][1] == "ClapTextModelWithProjection"
+        else ClapModel
+    )
+    vocoder = _load_network(SpeechT5HifiGan, folder / "vocoder")
+    scheduler_class = getattr(diffusers, index["scheduler"][1])
+    checkpoint = Checkpoint(
+        unet=_load_network(UNet2DConditionModel, folder / "unet", **unet_options),
+        vae=_load_network(AutoencoderKL, folder / "vae"),
+        vocoder=vocoder,
+        clap=ClapEmbedder(
+            _load_network(text_class, folder / "text_encoder"),
+            _read_part(AutoTokenizer.from_pretrained, folder / "tokenizer"),
+            _load_feature_extractor(folder / "feature_extractor"),
+        ),
+        scheduler=_read_part(scheduler_class.from_pretrained, folder / "scheduler"),
+        mel=_mel_config(metadata, vocoder),
+        bridges=_load_bridges(folder / BRIDGE_FOLDER),
+        sampling=_sampling_config(metadata),
+        folder=folder,
+        metadata=metadata,
+    )
+    return checkpoint.to(torch.device("cpu"))
+
+
+def _refuse_pickles(folder: Path) -> None:
+    for part in ("unet", "vae", "text_encoder", "vocoder"):
+        if not (folder / part).is_dir():
+            raise CheckpointError(f"{folder}: the folder {part}/ is missing; copy it again")
+        if not any((folder / part).glob("*.safetensors")):
+            pickles = sorted(
+                p.name for s in ("*.bin", "*.pt", "*.ckpt") for p in (folder / part).glob(s)
+            )
+            raise CheckpointError(
+                f"{folder / part}: holds no safetensors"
+                + (
+                    f", only {', '.join(pickles)}, which can run code and is refused"
+                    if pickles
+                    else ""
+                )
+                + "; convert or copy the weights as safetensors"
+            )
+
+
+def _load_network(network_class: Any, folder: Path, **options: Any) -> Any:
+    network, report = _read_part(
+        network_class.from_pretrained,
+        folder,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    missing = [key for key in report["missing_keys"] if not key.endswith(HARMLESS_KEYS)]
+    mismatched = [entry[0] for entry in report.get("mismatched_keys", ())]
+    if missing or mismatched:
+        example = ", ".join((missing + mismatched)[:3])
+        raise CheckpointError(
+            f"{folder}: {len(missing)} weights are missing and {len(mismatched)} have another "
+            f"shape ({example}); the files do not fit their configuration, copy them again"
+        )
+    return network
+
+
+def _read_part(read: Callable[..., Any], folder: Path, **options: Any) -> Any:
+    try:
+        with quiet_libraries():
+            return read(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder}: cannot be loaded ({first_line(error)}); copy the folder again"
+        ) from error
+
+
+def _load_feature_extractor(folder: Path) -> ClapFeatureExtractor | None:
+    # AudioLDM-style folders have a text tower only.
+    if not folder.is_dir():
+        return None
+    return _read_part(ClapFeatureExtractor.from_pretrained, folder)
+
+
+def _load_bridges(folder: Path) -> dict[str, Bridge]:
+    folders = sorted(path for path in folder.glob("*") if path.is_dir())
+    return {path.name: Bridge.load(path) for path in folders}
+
+
+def _reference_heads(unet_config: Mapping[str, Any]) -> dict[str, Any]:
+    heads = unet_config.get("attention_head_dim", STOCK_NUM_HEADS)
+    is_conditioned_by_class = unet_config.get("class_embed_type") == "simple_projection"
+    if heads != STOCK_NUM_HEADS or not is_conditioned_by_class:
+        return {}
+    channels = unet_config["block_out_channels"]
+    return {"attention_head_dim": [c // REFERENCE_HEAD_CHANNELS for c in channels]}
+
+
+def _mel_config(metadata: Mapping[str, Any], vocoder: SpeechT5HifiGan) -> MelConfig:
+    if "model" in metadata:
+        return MelConfig(**metadata["model"]["mel"])
+    hop = 1
+    for rate in vocoder.config.upsample_rates:
+        hop *= rate
+    rate = vocoder.config.sampling_rate
+    return MelConfig(
+        sample_rate=rate,
+        num_bins=vocoder.config.model_in_dim,
+        hop_length=hop,
+        fmax=rate / 2,
+    )
+
+
+def _sampling_config(metadata: Mapping[str, Any]) -> SamplingConfig:
+    values = dict(metadata.get("sampling", {}))
+    if "guidance_interval" in values:
+        values["guidance_interval"] = tuple(values["guidance_interval"])
+    try:
+        return SamplingConfig(**values)
+    except (TypeError, MusicGenError) as error:
+        raise CheckpointError(f"{METADATA_FILE}: sampling: {error}") from error

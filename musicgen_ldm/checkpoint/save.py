@@ -1,0 +1,150 @@
+"""Saving a checkpoint in the stock diffusers layout, and verifying it by its hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from musicgen_ldm.checkpoint.components import Checkpoint
+from musicgen_ldm.checkpoint.find import INDEX_FILE, read_json, resolve
+from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.errors import CheckpointError
+
+METADATA_FILE = "musicgen_ldm.json"
+METADATA_SCHEMA = 1
+BRIDGE_FOLDER = "bridge"
+TOKENIZER_CLASS = "PreTrainedTokenizerFast"
+MAX_SHARD_SIZE = "45MB"  # keeps every file below the 50 MB that code hosts warn about
+
+
+def save(
+    checkpoint: Checkpoint,
+    folder: str | Path,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write the stock pipeline layout, whole or not at all.
+
+    Args:
+        checkpoint: What to save.
+        folder: Must not exist yet.
+        metadata: Further entries for `musicgen_ldm.json`, such as the data's hash and the step.
+        half: Store float16; loading casts back.
+
+    Raises:
+        CheckpointError: If the folder exists.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise CheckpointError(f"{folder}: exists already; remove it or choose another name")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with quiet_libraries():
+            _write_components(checkpoint, partial, half=half)
+        extra = dict(checkpoint.metadata) | dict(metadata or {})
+        extra |= {
+            "schema": METADATA_SCHEMA,
+            "sampling": asdict(checkpoint.sampling),
+            "files": file_hashes(partial),
+        }
+        text = json.dumps(extra, indent=2, sort_keys=True) + "\n"
+        (partial / METADATA_FILE).write_text(text, encoding="utf-8")
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> None:
+    dtype = torch.float16 if half else torch.float32
+    index: dict[str, Any] = {
+        "_class_name": "MusicLDMPipeline",
+        "_diffusers_version": diffusers.__version__,
+    }
+    for name, network in checkpoint.networks.items():
+        original = next(network.parameters()).dtype
+        network.to(dtype).save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
+        network.to(original)
+        library = "diffusers" if name in ("unet", "vae") else "transformers"
+        index[name] = [library, type(network).__name__]
+    checkpoint.scheduler.save_pretrained(folder / "scheduler")
+    index["scheduler"] = ["diffusers", type(checkpoint.scheduler).__name__]
+    _write_tokenizer(checkpoint, folder / "tokenizer")
+    index["tokenizer"] = ["transformers", TOKENIZER_CLASS]
+    if checkpoint.clap.feature_extractor is not None:
+        checkpoint.clap.feature_extractor.save_pretrained(folder / "feature_extractor")
+        index["feature_extractor"] = ["transformers", "ClapFeatureExtractor"]
+    for name, bridge in checkpoint.bridges.items():
+        bridge.save(folder / BRIDGE_FOLDER / name)
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    # transformers 5 writes the name of a class that older releases do not know.
+    checkpoint.clap.tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    settings = read_json(file) | {"tokenizer_class": TOKENIZER_CLASS}
+    file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint but its metadata and model card, by relative path."""
+    skipped = {METADATA_FILE, "README.md"}
+    return {
+        path.relative_to(folder).as_posix(): _sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in skipped
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(checkpoint: Checkpoint) -> str:
+    """One hash for all files of a checkpoint; names it in records.
+
+    Weights in memory are hashed by value.
+    """
+    hashes = checkpoint.metadata.get("files")
+    if hashes is None and checkpoint.folder is not None:
+        hashes = file_hashes(checkpoint.folder)
+    if hashes is None:
+        hashes = {
+            f"{name}.{key}": hashlib.sha256(value.cpu().numpy().tobytes()).hexdigest()
+            for name, network in checkpoint.networks.items()
+            for key, value in network.state_dict().items()
+        }
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def verify(folder: str | Path) -> list[str]:
+    """Differences between a folder and its stored hashes, one sentence each; empty when intact.
+
+    Raises:
+        CheckpointError: If the folder has no stored hashes.
+    """
+    folder = resolve(folder, offline=True)
+    stored = (
+        read_json(folder / METADATA_FILE).get("files")
+        if (folder / METADATA_FILE).is_file()
+        else None
+    )
+    if stored is None:
+        raise CheckpointError(f"{folder}: carries no hashes; only checkpoints saved here do")
+    actual = file_hashes(folder)
+    return [f"{name} is missing" for name in sorted(stored.keys() - actual.keys())] + [
+        f"{name} was changed"
+        for name in sorted(stored)
+        if actual.get(name, "") not in ("", stored[name])
+    ]

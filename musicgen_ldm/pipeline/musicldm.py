@@ -1,0 +1,234 @@
+"""The main object: load a checkpoint once, then render requests."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musicgen_ldm.audio import FloatArray
+from musicgen_ldm.checkpoint import Checkpoint, identity, load, save
+from musicgen_ldm.codec import latent_to_mel, mel_to_waveform, resize_circular
+from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
+from musicgen_ldm.diffusion import take_generator
+from musicgen_ldm.errors import NumericsError, RequestError
+from musicgen_ldm.measure import parse_key
+from musicgen_ldm.pipeline.conditioning import make_condition
+from musicgen_ldm.pipeline.plans import Plan, make_plan
+from musicgen_ldm.pipeline.takes import Take, measure, score
+from musicgen_ldm.sampling import Condition, Progress, sample
+
+ProgressCallback = Callable[[int, Progress], None]
+
+
+class MusicLDM:
+    """Text-to-music latent diffusion (Chen et al. 2023) with one loaded checkpoint.
+
+    Example:
+        >>> model = MusicLDM.from_pretrained("pocket")
+        >>> best = model.generate(GenerateRequest(prompt="slow piano ballad", takes=3))[0]
+        >>> best.waveform.samples.shape
+        (1, 163840)
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+        """Move a loaded checkpoint to `device` ("auto" prefers CUDA, then MPS, then the CPU)."""
+        self.device = choose_device(device)
+        self.checkpoint = checkpoint.to(self.device)
+        self._identity: str | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        offline: bool = False,
+        reference_heads: bool = True,
+    ) -> "MusicLDM":
+        """Load by name, folder or hub id.
+
+        Args:
+            name: A name inside `checkpoints/`, a folder, or a hub id ("ucsd-reach/musicldm").
+            device: "auto", "cpu", "cuda", "cuda:1", "mps".
+            offline: Never ask the hub.
+            reference_heads: Give published MusicLDM weights the head counts they were trained
+                with; False stays with the stock configuration.
+
+        Raises:
+            CheckpointError: If it is missing, corrupt or unsafe.
+        """
+        checkpoint = load(name, offline=offline, reference_heads=reference_heads)
+        return cls(checkpoint, device=device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Write the stock pipeline layout; see `checkpoint.save`."""
+        return save(self.checkpoint, folder, half=half)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over the checkpoint's files; names it in every record."""
+        if self._identity is None:
+            self._identity = identity(self.checkpoint)
+        return self._identity
+
+    def sampling(self, request: GenerateRequest) -> SamplingConfig:
+        """The checkpoint's defaults with the request's differences."""
+        return replace(self.checkpoint.sampling, **request.sampling)
+
+    def generate(
+        self, request: GenerateRequest, *, on_progress: ProgressCallback | None = None
+    ) -> list[Take]:
+        """Render all takes of a request, best rank first.
+
+        Args:
+            request: What to render.
+            on_progress: Called as `on_progress(take, progress)` after every step; an exception it
+                raises ends the rendering.
+
+        Raises:
+            RequestError: If the request does not fit the checkpoint or the memory.
+            AudioError: If a source file cannot be used.
+            NumericsError: If a value stops being finite.
+        """
+        takes = list(self.iterate(request, on_progress=on_progress))
+        return sorted(takes, key=lambda take: -take.scores["rank"])
+
+    def iterate(
+        self, request: GenerateRequest, *, on_progress: ProgressCallback | None = None
+    ) -> Iterator[Take]:
+        """Render the takes of a request one after the other, in order of their index.
+
+        Each take is computed alone, so its bits do not depend on how many there are.
+        """
+        if request.key is not None:
+            parse_key(request.key)
+        config = self.sampling(request)
+        sources = {role: _file_hash(path) for role, path in request.source_files.items()}
+        with _memory_as_request_error(request):
+            condition = make_condition(self.checkpoint, request, config.bridge)
+            plan = make_plan(self.checkpoint, request)
+            for index in range(request.first_take, request.first_take + request.takes):
+                yield self._render(request, config, condition, plan, index, sources, on_progress)
+
+    def _render(
+        self,
+        request: GenerateRequest,
+        config: SamplingConfig,
+        condition: Condition,
+        plan: Plan,
+        index: int,
+        sources: dict[str, str],
+        on_progress: ProgressCallback | None,
+    ) -> Take:
+        start = time.perf_counter()
+        latent = sample(
+            self.checkpoint.unet,
+            self.checkpoint.scheduler,
+            condition,
+            plan.canvas,
+            config,
+            take_generator(request.seed, index),
+            known=plan.known,
+            init=plan.init,
+            strength=plan.strength,
+            on_progress=None if on_progress is None else lambda step: on_progress(index, step),
+        )
+        waveform = plan.finish(self._decode(latent, plan))
+        render_s = time.perf_counter() - start
+        measured = measure(waveform, request, plan.seams_s)
+        scores = score(self.checkpoint, waveform, request, measured)
+        record = self._record(request, config, index, sources) | {
+            "seconds": waveform.seconds,
+            "render_s": render_s,
+            "scores": scores,
+            "measured": measured,
+        }
+        return Take(waveform, index, scores, measured, record)
+
+    def _decode(self, latent: Tensor, plan: Plan) -> FloatArray:
+        circular = plan.canvas.circular
+        mel = latent_to_mel(self.checkpoint.vae, latent, plan.canvas.window, circular=circular)
+        if circular:
+            mel = resize_circular(mel, plan.num_mel_frames)
+        mel = mel[:, :, : plan.num_mel_frames]
+        samples = mel_to_waveform(self.checkpoint.vocoder, mel, circular=circular)
+        if not torch.isfinite(samples).all():
+            raise NumericsError(
+                "the decoded audio holds NaN or infinity; check the checkpoint with "
+                "`musicgen-ldm info`"
+            )
+        return samples.cpu().numpy()
+
+    def _record(
+        self,
+        request: GenerateRequest,
+        config: SamplingConfig,
+        index: int,
+        sources: dict[str, str],
+    ) -> dict[str, Any]:
+        alone = replace(request, takes=1, first_take=index)
+        return {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "seed": request.seed,
+            "take": index,
+            "sampler": config.sampler,
+            "steps": config.steps,
+            "guidance": config.guidance,
+            "sampling": asdict(config),
+            "request": alone.to_json(),
+            "sources": sources,
+            "checkpoint": {
+                "name": str(self.checkpoint.metadata.get("name", self.checkpoint.folder)),
+                "sha256": self.identity,
+            },
+            "device": self.device.type,
+        }
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes the fastest one present.
+
+    Raises:
+        RequestError: If the name is unknown or the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RequestError(
+            f"device {name!r} cannot be used here; choose auto, cpu, cuda or mps"
+        ) from error
+    return device
+
+
+@contextmanager
+def _memory_as_request_error(request: GenerateRequest) -> Iterator[None]:
+    """Turn the allocator's failure into a sentence the user can act on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_allocator = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_allocator and "allocate memory" not in str(error):
+            raise
+        raise RequestError(
+            f"out of memory for {request.length_s:g} s; ask for less, or use --device cpu"
+        ) from error
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return sha256(file.read()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error

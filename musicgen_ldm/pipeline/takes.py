@@ -1,0 +1,97 @@
+"""Takes: what was rendered, how it measures up to the request, and which comes first."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from musicgen_ldm.audio import Waveform
+from musicgen_ldm.checkpoint import Checkpoint
+from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.measure import (
+    key_agreement,
+    loop_seam_score,
+    measure_key,
+    measure_tempo,
+    parse_key,
+    seam_score,
+    signal_health,
+    tempo_agreement,
+)
+
+# Rank = text fit + weighted agreement with what was asked. A cosine rarely moves by more than 0.2
+# between takes, so a take at the wrong tempo loses to one at the right tempo, and a broken signal
+# to everything.
+TEMPO_WEIGHT = 0.2
+KEY_WEIGHT = 0.1
+HEALTH_WEIGHT = 1.0
+MIN_MEASURED_S = 1.0  # shorter sound has no tempo, key or seam worth naming
+
+
+@dataclass(frozen=True)
+class Take:
+    """One rendered variant.
+
+    Attributes:
+        waveform: The sound.
+        take: Its index; with the request's seed it determines the noise.
+        scores: Text fit (cosine, -1 to 1), agreements and health (0 to 1), and their sum "rank".
+        measured: Tempo, key, health and seam as measured on the sound.
+        record: Everything needed to render it again, for `provenance.write_audio`.
+    """
+
+    waveform: Waveform
+    take: int
+    scores: dict[str, float]
+    measured: dict[str, Any]
+    record: dict[str, Any]
+
+
+def measure(
+    waveform: Waveform, request: GenerateRequest, seams_s: tuple[float, ...]
+) -> dict[str, Any]:
+    """What can be heard of the request, from the sound alone."""
+    health = signal_health(waveform)
+    found: dict[str, Any] = {
+        "loudness_lufs": _finite(health.loudness_lufs),
+        "peak": health.peak,
+        "faults": list(health.faults),
+        "health": health.score,
+    }
+    if waveform.seconds < MIN_MEASURED_S or "silent" in health.faults:
+        return found
+    tempo, key = measure_tempo(waveform), measure_key(waveform)
+    found |= {
+        "bpm": tempo.bpm,
+        "bpm_confidence": tempo.confidence,
+        "key": str(key),
+        "key_confidence": key.confidence,
+    }
+    if request.bpm is not None:
+        found["tempo_agreement"] = tempo_agreement(request.bpm, tempo)
+    if request.key is not None:
+        found["key_agreement"] = key_agreement(parse_key(request.key), key)
+    if request.loop:
+        found["seam"] = loop_seam_score(waveform)
+    elif seams_s:
+        found["seam"] = seam_score(waveform, seams_s)
+    return found
+
+
+def score(
+    checkpoint: Checkpoint, waveform: Waveform, request: GenerateRequest, measured: dict[str, Any]
+) -> dict[str, float]:
+    """Scores of one take and their weighted sum, "rank"; higher is better."""
+    scores: dict[str, float] = {"health": measured["health"]}
+    rank = HEALTH_WEIGHT * measured["health"]
+    if checkpoint.clap.feature_extractor is not None and request.prompt.strip():
+        text = checkpoint.clap.text([request.conditioning_text])
+        scores["text_fit"] = float((text * checkpoint.clap.audio([waveform])).sum())
+        rank += scores["text_fit"]
+    for name, weight in (("tempo_agreement", TEMPO_WEIGHT), ("key_agreement", KEY_WEIGHT)):
+        if name in measured:
+            scores[name] = measured[name]
+            rank += weight * measured[name]
+    return scores | {"rank": rank}
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None
