@@ -1,0 +1,73 @@
+# One command from a fresh clone to music or to a test result; each makes its own .venv.
+#
+#   make music PROMPT="a relaxed bossa nova with nylon guitar and flute"
+#   make test
+#
+# On Linux without an NVIDIA GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu in the
+# environment picks PyTorch's CPU build and saves gigabytes.
+
+PYTHON ?= python3
+VENV ?= .venv
+OLDEST_VENV ?= .venv-oldest
+PROMPT ?= a relaxed bossa nova with nylon guitar and flute
+OUT ?= music.wav
+PYTEST_ARGS ?=
+PACKAGING := setup.cfg pyproject.toml
+
+# Two models in two processes run faster than one model on two threads, and results do not
+# depend on the number of cores.
+RUN_TESTS = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+
+.PHONY: help music demo test test-all test-oldest lint fix clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+music: $(VENV)/.base  ## render PROMPT to OUT with the embedded checkpoint
+	$(VENV)/bin/musicgen-ldm generate "$(PROMPT)" -o "$(OUT)"
+
+demo: $(VENV)/.demo  ## open the web page on this machine
+	$(VENV)/bin/python app.py
+
+test: $(VENV)/.dev  ## the tests; no GPU, no network once installed
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto $(PYTEST_ARGS)
+
+test-all: $(VENV)/.dev  ## the slow ones too
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto -m "not network and not browser" $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST_VENV)/.dev  ## the tests with the oldest libraries that setup.cfg admits
+	$(RUN_TESTS) $(OLDEST_VENV)/bin/python -m pytest -n auto -W default $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## style, types and the direction of imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+fix: $(VENV)/.dev  ## mend what ruff can mend
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:  ## remove the virtual environments and caches
+	rm -rf $(VENV) $(OLDEST_VENV) build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/.base: constraints/known-good.txt $(PACKAGING)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -c $< -e .
+	@touch $@
+
+$(VENV)/.demo: constraints/known-good.txt $(PACKAGING)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -c $< -e ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: constraints/known-good.txt $(PACKAGING)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -c $< -e ".[dev]"
+	@touch $@
+
+$(OLDEST_VENV)/.dev: constraints/oldest.txt $(PACKAGING)
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/pip install -q -c $< -e ".[dev]"
+	@touch $@

@@ -1,0 +1,67 @@
+"""setup.cfg and the constraints agree, and no extra can break the base."""
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+
+
+def declared() -> dict[str, Requirement]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].splitlines()
+    lines += [
+        line for extra in config["options.extras_require"].values() for line in extra.splitlines()
+    ]
+    requirements = [Requirement(line) for line in lines if line.strip()]
+    return {
+        canonicalize_name(requirement.name): requirement
+        for requirement in requirements
+        if requirement.name != "musicgen-ldm"
+    }
+
+
+def pinned(name: str) -> dict[str, Version]:
+    text = (ROOT / "constraints" / name).read_text()
+    pins = re.findall(r"^([\w.-]+)==(\S+)$", text, re.M)
+    return {canonicalize_name(package): Version(version) for package, version in pins}
+
+
+@pytest.mark.parametrize("constraints", ["known-good.txt", "oldest.txt"])
+def test_every_dependency_is_pinned_within_its_range(constraints):
+    pins = pinned(constraints)
+    for name, requirement in declared().items():
+        assert name in pins, f"{name} is missing in constraints/{constraints}"
+        assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]}"
+
+
+def test_oldest_is_the_lower_bound():
+    """torch apart, which stands at one version: see docs/decisions/0001-packaging.md."""
+    pins = pinned("oldest.txt")
+    bounds = {
+        name: Version(specifier.version)
+        for name, requirement in declared().items()
+        for specifier in requirement.specifier
+        if specifier.operator == ">=" and name != "torch"
+    }
+    assert {name: pins[name] for name in bounds} == bounds
+
+
+def test_no_extra_breaks_the_base():
+    """See docs/decisions/0003-no-encodec-extra.md."""
+    assert not {"torchaudio", "encodec"} & declared().keys()
+
+
+def test_no_module_needs_torchaudio():
+    sources = (ROOT / "musicgen_ldm").rglob("*.py")
+    assert not [
+        path
+        for path in sources
+        if re.search(r"^\s*(import|from) torchaudio", path.read_text(), re.M)
+    ]

@@ -1,0 +1,74 @@
+"""README: every command parses, every marked block runs, every link leads somewhere."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musicgen_ldm.cli.main import build_parser
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# ```bash or ```python, right after a line `<!-- tested -->`: executed in an empty folder
+TESTED = re.compile(r"<!-- tested -->\n```(bash|python)\n(.*?)```", re.S)
+BASH = re.compile(r"```bash\n(.*?)```", re.S)
+
+
+def commands() -> list[str]:
+    lines = [
+        line
+        for block in BASH.findall(README)
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    assert lines
+    return lines
+
+
+def words(command: str) -> list[str]:
+    return shlex.split(command, comments=True)
+
+
+def verb_calls() -> list[list[str]]:
+    """Arguments of every `musicgen-ldm ...` and `python -m musicgen_ldm ...` in the README."""
+    calls = [re.split(r"(?:^|\s)(?:musicgen-ldm|-m musicgen_ldm)\s", line) for line in commands()]
+    return [words(call[1]) for call in calls if len(call) == 2]
+
+
+@pytest.mark.parametrize("arguments", verb_calls(), ids=" ".join)
+def test_commands_parse(arguments):
+    assert build_parser().parse_args(arguments).verb == arguments[0]
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):", makefile, re.M)
+    named = [words(line)[1] for line in commands() if line.startswith("make ")]
+    assert {"music", "test"} <= set(named) <= set(targets)
+
+
+@pytest.mark.parametrize(("language", "block"), TESTED.findall(README))
+def test_marked_blocks_run(language, block, tmp_path):
+    interpreter = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        [*interpreter[language], block],
+        check=True,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_relative_links_lead_somewhere():
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_length():
+    assert len(README.splitlines()) <= 250
