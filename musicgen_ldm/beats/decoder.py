@@ -53,11 +53,13 @@ def decode(activations: FloatArray, frame_rate: float) -> Beats:
 def nearest_peak(activation: FloatArray, frames: np.ndarray, reach: int = 2) -> np.ndarray:
     """Frame of the largest activation within `reach` of each of `frames`.
 
-    The model's own beats are quantised by its tempo states; the activation knows better.
+    The model's own beats are quantised by its tempo states; the activation knows better. A beat
+    that the model bridged has no peak, and stays.
     """
     padded = np.pad(activation, reach)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)[frames]
-    return frames + windows.argmax(axis=1) - reach
+    best = windows.argmax(axis=1)
+    return np.where(windows.max(axis=1) > activation[frames], frames + best - reach, frames)
 
 
 def peak_offset(activation: FloatArray, frames: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Letters: B clips, N frames at 50 per second, M mel bins.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import librosa
 import numpy as np
@@ -28,6 +29,7 @@ from musicgen_ldm.training.task import (
     StepContext,
     build_optimizer,
     mean_metrics,
+    unwrapped,
 )
 
 WIDENING = (1.0, 0.5, 0.25)  # target at 0, 1 and 2 frames from a beat: annotation tolerance
@@ -142,8 +144,7 @@ class BeatsTask:
 
     def samples(self, generator: Generator) -> dict[str, Waveform]:
         """Validation clips with a click on every found beat, higher on downbeats."""
-        network = self.models["network"]
-        assert isinstance(network, BeatNetwork)
+        network = cast(BeatNetwork, unwrapped(self.models["network"]))
         tracker, clips = TcnTracker(network), self._clips("valid")
         chosen = range(min(SAMPLES, len(clips)))
         return {
@@ -152,8 +153,7 @@ class BeatsTask:
 
     def export(self, folder: Path) -> None:
         """Write `tcn.safetensors`, the file that `TcnTracker` loads."""
-        network = self.models["network"]
-        assert isinstance(network, BeatNetwork)
+        network = cast(BeatNetwork, unwrapped(self.models["network"]))
         save_network(network, self.config.network, folder / "tcn.safetensors")
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
