@@ -69,7 +69,8 @@ class RunConfig:
 
     out: str = "runs/run"  # run folder
     device: Literal["auto", "cpu"] = "auto"
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
+    compile: bool = False  # torch.compile the trained networks
     channels_last: bool = True  # faster convolutions on CPU and on tensor cores
     micro_batch: int | None = None  # clips a process holds at once; None: batch_size / processes
     workers: int = 0  # data loading processes per training process
@@ -100,6 +101,7 @@ class StageConfig:
     run: RunConfig = field(default_factory=RunConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     ema: EmaConfig | None = field(default_factory=EmaConfig)
+    init: str | None = None  # component folder or checkpoint that the weights start from
     seed: int = 0
     batch_size: int = 16  # clips per optimizer step, over all processes and accumulated batches
     max_steps: int = 100_000  # optimizer steps; also the end of cosine and linear schedules

@@ -39,27 +39,10 @@ from torch.optim import Optimizer
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.training import OptimConfig
-from musicgen_ldm.data.sampler import ClipRef
+from musicgen_ldm.data.loading import Example, ExampleSource
 
 Batch = dict[str, Any]
-Example = dict[str, Any]
 Metrics = Mapping[str, Tensor | float]
-
-
-class ExampleSource(Protocol):
-    """A dataset. `data/clips.py` has the one that most stages share.
-
-    `__getitem__` raises a `MusicGenError` for a clip that cannot be used; the loop takes the
-    next one, counts the reason, and fails when there are too many.
-    """
-
-    def __len__(self) -> int:
-        """How many clips an epoch has."""
-        ...
-
-    def __getitem__(self, ref: ClipRef) -> Example:
-        """The example of one clip in one epoch; always the same for the same `ref`."""
-        ...
 
 
 class Optimization(NamedTuple):
@@ -102,7 +85,7 @@ class Task(Protocol):
         ...
 
     def dataset(self, split: str) -> ExampleSource:
-        """Examples of "train" or "valid"."""
+        """Examples of "train" or "valid". An example that raises a `MusicGenError` is skipped."""
         ...
 
     def collate(self, examples: Sequence[Example]) -> Batch:

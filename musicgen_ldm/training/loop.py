@@ -1,0 +1,424 @@
+"""The training loop of every stage. The only file that knows accelerate.
+
+It owns steps, devices, precision, accumulation, clipping, averages, schedules, trackers,
+checkpoints and cadence. What is learned is the task's business (`training/task.py`); nothing here
+asks which stage it runs.
+
+Every micro-batch is seeded from (seed, step, its place in the step), and the data follow one
+stream (`data/sampler.py`). So a checkpoint needs no random state: a run that was killed continues
+to the last bit, and two processes see what one process with twice the accumulation sees.
+"""
+
+import errno
+import importlib.util
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    GradientAccumulationPlugin,
+    send_to_device,
+    set_seed,
+)
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from musicgen_ldm.config.training import StageConfig
+from musicgen_ldm.configio import to_plain
+from musicgen_ldm.data.loading import SkipLog, build_loader
+from musicgen_ldm.data.sampler import ClipRef, StreamSampler
+from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError, TrainingError
+from musicgen_ldm.training.checkpoints import replace_folder
+from musicgen_ldm.training.ema import Averages
+from musicgen_ldm.training.interrupts import StopRequest
+from musicgen_ldm.training.meters import Meters
+from musicgen_ldm.training.report import write_report
+from musicgen_ldm.training.run_folder import RunFolder
+from musicgen_ldm.training.schedule import lr_factor
+from musicgen_ldm.training.state import Progress, load_state, save_state
+from musicgen_ldm.training.task import Batch, Optimization, StepContext, Task, unwrapped
+
+logger = logging.getLogger(__name__)
+
+FIXED_NOISE_SEED = 20230803  # of validation and samples, the same in every run
+
+
+class Trainer:
+    """One run of one stage.
+
+    Args:
+        config: Experiment and machine.
+        make_task: Builds the task; called once torch is seeded, so that weights are reproducible.
+        resume: Continue the run in `config.run.out` from its newest checkpoint, if it has one.
+
+    Raises:
+        TrainingError: If the folder holds a run that may not be replaced or continued.
+        ConfigError: If the batch cannot be split over the processes.
+    """
+
+    def __init__(
+        self, config: StageConfig, make_task: Callable[[], Task], *, resume: bool = False
+    ) -> None:
+        self.config = config
+        self.stop = StopRequest(config.run.max_minutes)
+        self.run = RunFolder(Path(config.run.out), config.run.keep)
+        self.accelerator = _build_accelerator(config)
+        self.micro_batch, self.accumulate = split_batch(config, self.accelerator.num_processes)
+        self.accelerator.gradient_accumulation_steps = self.accumulate
+        self.step = 0
+        self.meters = Meters()
+        checkpoint = self.run.checkpoints.latest() if resume else None
+        self._prepare_folder(resume=checkpoint is not None)
+        set_seed(config.seed)
+        self.task = make_task()
+        self._prepare_task()
+        self.source = self.task.dataset("train")
+        self.skips = SkipLog(len(self.source), config.data.max_skipped)
+        if checkpoint:
+            self._load(checkpoint)
+
+    def _prepare_folder(self, resume: bool) -> None:
+        if self.accelerator.is_main_process:
+            if resume:
+                self.run.check_same_experiment(self.config)
+                self.run.write_config(self.config)
+            else:
+                self.run.start(self.config)
+        self.accelerator.wait_for_everyone()
+
+    def _prepare_task(self) -> None:
+        task, accelerator = self.task, self.accelerator
+        if self.config.run.channels_last:
+            for model in (*task.models.values(), *task.frozen.values()):
+                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizations = task.optimizers()
+        for optimization in optimizations.values():
+            for group in optimization.optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        optimizers = [o.optimizer for o in optimizations.values()]
+        prepared = accelerator.prepare(*task.models.values(), *optimizers)
+        prepared = prepared if isinstance(prepared, tuple) else (prepared,)
+        for name, model in zip(task.models, prepared, strict=False):
+            task.models[name] = model
+        self.optimizations = {
+            name: Optimization(optimizer, optimizations[name].config)
+            for name, optimizer in zip(optimizations, prepared[len(task.models) :], strict=True)
+        }
+        for model in task.frozen.values():
+            model.to(accelerator.device)
+        self.bare_models = {name: unwrapped(model) for name, model in task.models.items()}
+        averaged = {name: self.bare_models[name] for name in task.averaged}
+        self.averages = Averages(averaged, self.config.ema) if self.config.ema else None
+
+    def fit(self) -> bool:
+        """Train until `max_steps`, the time budget or a signal to stop.
+
+        Returns:
+            True once `max_steps` is reached; False if `--resume` can go on.
+
+        Raises:
+            NumericsError: At a non-finite loss or gradient, before it reaches the weights.
+            TrainingError: If too many clips are unusable or the disk is full.
+        """
+        self._start_trackers()
+        batches = self._train_batches()
+        progress = tqdm(
+            total=self.config.max_steps,
+            initial=self.step,
+            desc=self.task.name,
+            disable=not self.accelerator.is_main_process,
+        )
+        with progress, self.stop.listening(), self._disk_errors():
+            while self.step < self.config.max_steps and not self._should_stop():
+                self._train_step(batches)
+                self.step += 1
+                progress.update()
+                self._after_step(progress)
+            self._finish()
+        self.accelerator.end_training()
+        return self.step >= self.config.max_steps
+
+    def _train_step(self, batches: Iterator[Batch]) -> None:
+        for optimizer, config in self.optimizations.values():
+            factor = lr_factor(config, self.step, self.config.max_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+        for micro in range(self.accumulate):
+            batch = next(batches)
+            context = self._context(batch, micro)
+            with (
+                self.accelerator.accumulate(*self.task.models.values()),
+                self.accelerator.autocast(),
+            ):
+                self.meters.add(_prefixed("train", self.task.step(batch, context)))
+        if self.averages:
+            self.averages.update()
+
+    def _context(self, batch: Batch, micro: int) -> StepContext:
+        """Seed everything that this micro-batch may draw from."""
+        place = micro * self.accelerator.num_processes + self.accelerator.process_index
+        seeds = np.random.SeedSequence((self.config.seed, self.step, place)).generate_state(2)
+        torch.manual_seed(int(seeds[0]))  # dropout
+        return StepContext(
+            index=self.step,
+            generator=Generator(self.accelerator.device).manual_seed(int(seeds[1])),
+            optimize=partial(self._optimize, batch),
+        )
+
+    def _optimize(self, batch: Batch, name: str, loss: Tensor) -> None:
+        self._require_finite(loss, f"the loss of {name!r}", batch)
+        optimizer, config = self.optimizations[name]
+        # Backward and update run in the precision the forward pass chose, not under autocast.
+        with torch.autocast(self.accelerator.device.type, enabled=False):
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients:
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                limit = float("inf") if config.clip_norm is None else config.clip_norm
+                norm = self.accelerator.clip_grad_norm_(parameters, limit)
+                if self.accelerator.scaler is None:  # which skips overflowing steps by design
+                    self._require_finite(norm, f"the gradient of {name!r}", batch)
+                self.meters.add({f"grad_norm/{name}": norm})
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def _require_finite(self, value: Tensor, what: str, batch: Batch) -> None:
+        if not torch.isfinite(value).all():
+            clips = ", ".join(map(str, batch.get("id", ["unknown"])[:4]))
+            latest = self.run.checkpoints.latest()
+            raise NumericsError(
+                f"step {self.step}: {what} is {value.item()} (clips {clips}); its update was "
+                f"not made, the newest checkpoint is {latest}; lower the learning rate, set "
+                "clip_norm, or use run.precision=no"
+            )
+
+    def _after_step(self, progress: "tqdm[Any]") -> None:
+        run, finished = self.config.run, self.step == self.config.max_steps
+
+        def due(every: int) -> bool:
+            return finished or self.step % every == 0
+
+        if due(run.log_every):
+            self._log_training(progress)
+        if run.valid_clips and due(run.valid_every):
+            self._validate()
+        if due(run.sample_every):
+            self._sample()
+        if due(run.save_every):
+            self._save()
+
+    def _log_training(self, progress: "tqdm[Any]") -> None:
+        means = self.meters.means()
+        self.meters.clear()
+        if not means:  # resumed exactly here
+            return
+        values = torch.stack([value.to(self.accelerator.device) for value in means.values()])
+        reduced = self.accelerator.reduce(values, reduction="mean").tolist()
+        line = dict(zip(means, reduced, strict=True))
+        for name, (optimizer, _) in self.optimizations.items():
+            line[f"lr/{name}"] = optimizer.param_groups[0]["lr"]
+        line["data/skipped"] = len(self.skips.reasons)
+        self._log(line)
+        losses = {k.removeprefix("train/"): v for k, v in line.items() if k.startswith("train/")}
+        progress.set_postfix({k: f"{v:.3g}" for k, v in list(losses.items())[:3]})
+
+    def _log(self, line: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            self.run.log(self.step, line)
+        self.accelerator.log(line, step=self.step)
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[Generator]:
+        """Averaged weights, no gradients, no dropout, and noise that is always the same."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(self.accelerator.autocast())
+            stack.enter_context(self.averages.swapped_in() if self.averages else nullcontext())
+            training = [m for m in self.task.models.values() if m.training]
+            for model in training:
+                model.eval()
+            try:
+                yield Generator(self.accelerator.device).manual_seed(FIXED_NOISE_SEED)
+            finally:
+                for model in training:
+                    model.train()
+
+    def _validate(self) -> None:
+        with self._evaluation() as generator:
+            metrics = self.task.validate(self._valid_batches(), generator)
+        self._log({key: float(value) for key, value in _prefixed("valid", metrics).items()})
+        self._report()
+
+    def _sample(self) -> None:
+        # Every process draws, because wrapped networks may not be called by one process alone.
+        with self._evaluation() as generator:
+            samples = self.task.samples(generator)
+        if self.accelerator.is_main_process:
+            self.run.write_samples(self.step, samples)
+        self._report()
+
+    def _report(self) -> None:
+        if self.accelerator.is_main_process:
+            write_report(self.run, self.config.model.mel)
+
+    def _finish(self) -> None:
+        if self.run.checkpoints.latest() != self.run.checkpoints.path(self.step):
+            self._save()
+        if self.accelerator.is_main_process:
+            with self._evaluation():
+                unfinished = self.run.export.with_suffix(".partial")
+                unfinished.mkdir(exist_ok=True)
+                self.task.export(unfinished)
+            replace_folder(unfinished, self.run.export)
+        self._report()
+        self.accelerator.wait_for_everyone()
+
+    def _save(self) -> None:
+        store, scaler = self.run.checkpoints, self.accelerator.scaler
+        progress = Progress(
+            step=self.step,
+            meters=self.meters.state(),
+            skipped=list(self.skips.reasons.items()),
+            scaler=scaler.state_dict() if scaler else None,
+        )
+        if self.accelerator.is_main_process:
+            with store.guarded(self.step):
+                folder = store.begin(self.step)
+                folder.mkdir(parents=True, exist_ok=True)
+                save_state(folder, progress, self.bare_models, self.averages, self._optimizers())
+                shutil.copy(self.run.path / "config.yaml", folder)
+                store.commit(self.step)
+        self.accelerator.wait_for_everyone()
+
+    def _load(self, folder: Path) -> None:
+        progress = load_state(folder, self.bare_models, self.averages, self._optimizers())
+        self.step = progress.step
+        self.meters.load(progress.meters)
+        self.skips.reasons = dict(progress.skipped)
+        if progress.scaler and self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(progress.scaler)
+        if self.accelerator.is_main_process:
+            self.run.rewind(self.step)
+        self.accelerator.wait_for_everyone()
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        return {name: optimization.optimizer for name, optimization in self.optimizations.items()}
+
+    def _train_batches(self) -> Iterator[Batch]:
+        sampler = StreamSampler(
+            len(self.source),
+            seed=self.config.seed,
+            batch_size=self.config.batch_size,
+            micro_batch=self.micro_batch,
+            process=self.accelerator.process_index,
+            num_processes=self.accelerator.num_processes,
+            first_step=self.step,
+        )
+        yield from self._batches(self.source, sampler, self.skips)
+
+    def _valid_batches(self) -> Iterator[Batch]:
+        """The fixed validation clips, all of them in every process: few, and then comparable."""
+        source = self.task.dataset("valid")
+        num_clips = min(len(source), self.config.run.valid_clips)
+        refs = [ClipRef(0, index) for index in range(num_clips)]
+        size = self.micro_batch
+        batches = [refs[start : start + size] for start in range(0, num_clips, size)]
+        skips = SkipLog(len(source), self.config.data.max_skipped)
+        yield from self._batches(source, batches, skips)
+
+    def _batches(self, source: Any, refs: Any, skips: SkipLog) -> Iterator[Batch]:
+        device = self.accelerator.device
+        loader = build_loader(
+            source,
+            refs,
+            self.task.collate,
+            workers=self.config.run.workers,
+            pin_memory=device.type == "cuda",
+        )
+        for batch, skipped in loader:
+            for reason in skips.add(skipped):
+                logger.warning("skipped %s", reason)
+            yield send_to_device(batch, device, non_blocking=True)
+
+    def _should_stop(self) -> bool:
+        """Whether any process wants to end early."""
+        flag = torch.tensor(float(self.stop.due), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TrainingError(
+                f"{self.run.path}: the disk is full; the newest checkpoint is "
+                f"{self.run.checkpoints.latest()}; free some space and go on with --resume"
+            ) from error
+
+    def _start_trackers(self) -> None:
+        flat = {k: v if isinstance(v, int | float | str) else str(v)
+                for k, v in to_plain(self.config).items()}  # fmt: skip
+        # Offline unless the user chose otherwise: no account is ever needed.
+        wandb = {"mode": os.environ.get("WANDB_MODE", "offline"), "dir": str(self.run.path)}
+        self.accelerator.init_trackers("tracking", config=flat, init_kwargs={"wandb": wandb})
+
+
+def split_batch(config: StageConfig, num_processes: int) -> tuple[int, int]:
+    """Clips per process and micro-batch, and micro-batches per step.
+
+    Raises:
+        ConfigError: If the batch does not divide evenly.
+    """
+    micro = config.run.micro_batch or max(1, config.batch_size // num_processes)
+    accumulate, rest = divmod(config.batch_size, micro * num_processes)
+    if rest or not accumulate:
+        raise ConfigError(
+            f"batch_size={config.batch_size} is not a multiple of run.micro_batch={micro} x "
+            f"{num_processes} process(es); change one of them"
+        )
+    return micro, accumulate
+
+
+def _build_accelerator(config: StageConfig) -> Accelerator:
+    AcceleratorState._reset_state()  # a former run of this process may have had another precision
+    accelerator = Accelerator(
+        cpu=config.run.device == "cpu",
+        mixed_precision=config.run.precision,
+        dynamo_backend="inductor" if config.run.compile else None,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(sync_with_dataloader=False),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        log_with=_installed_trackers(config) or None,
+        project_dir=config.run.out,
+    )
+    supported = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in supported:
+        raise ConfigError(
+            f"accelerate is configured for {accelerator.distributed_type.value}; training runs on "
+            f"one process or with data parallelism ({', '.join(d.value for d in supported)})"
+        )
+    return accelerator
+
+
+def _installed_trackers(config: StageConfig) -> list[str]:
+    """The chosen trackers; TensorBoard, the default, is left out where it is not installed."""
+    if "wandb" in config.run.trackers and importlib.util.find_spec("wandb") is None:
+        raise MissingExtraError("run.trackers names wandb, which is missing: pip install wandb")
+    has_tensorboard = importlib.util.find_spec("tensorboard") is not None
+    return [name for name in config.run.trackers if name != "tensorboard" or has_tensorboard]
+
+
+def _prefixed(split: str, metrics: Any) -> dict[str, Any]:
+    return {f"{split}/{name}": value for name, value in metrics.items()}

@@ -1,0 +1,132 @@
+"""What a run leaves behind: resolved config, identity, metrics, samples, checkpoints, export.
+
+RUN/config.yaml      every value, resolved
+    run.json         version and manifest hash
+    metrics.jsonl    one line per log or validation
+    samples/         step-00001000/NAME.wav
+    checkpoints/     step-00001000/
+    export/          component folders for stock classes
+    report.html      loss curves, spectrograms, players
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import yaml
+
+from musicgen_ldm import __version__
+from musicgen_ldm.audio import Waveform
+from musicgen_ldm.config.training import StageConfig
+from musicgen_ldm.configio import dump_yaml, to_plain
+from musicgen_ldm.errors import TrainingError
+from musicgen_ldm.training.checkpoints import CheckpointStore
+
+FREE_TO_CHANGE = ("run", "max_steps")  # between a run and its continuation
+
+
+class RunFolder:
+    """Files of one run. Only the main process writes.
+
+    Args:
+        path: The folder.
+        keep: Checkpoints that stay.
+    """
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self.path = path
+        self.checkpoints = CheckpointStore(path / "checkpoints", keep)
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.export = path / "export"
+
+    def start(self, config: StageConfig) -> None:
+        """Create the folder for a new run.
+
+        Raises:
+            TrainingError: If it already holds checkpoints.
+        """
+        latest = self.checkpoints.latest()
+        if latest is not None:
+            raise TrainingError(
+                f"{self.path} already holds a run up to {latest.name}; "
+                "go on with --resume or choose another folder with --out"
+            )
+        self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        self.metrics.write_text("")
+        identity = {"version": __version__, "manifest_sha256": manifest_hash(config)}
+        (self.path / "run.json").write_text(json.dumps(identity, indent=2) + "\n")
+        self.write_config(config)
+
+    def write_config(self, config: StageConfig) -> None:
+        """Write the resolved configuration."""
+        (self.path / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+
+    def check_same_experiment(self, config: StageConfig) -> None:
+        """Refuse to continue a run as another experiment or on other data.
+
+        Raises:
+            TrainingError: Naming the keys that differ.
+        """
+        before = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        changed = sorted(
+            key
+            for key in _flatten(before).keys() | _flatten(to_plain(config)).keys()
+            if key.split(".")[0] not in FREE_TO_CHANGE
+            and _flatten(before).get(key) != _flatten(to_plain(config)).get(key)
+        )
+        if changed:
+            raise TrainingError(
+                f"--resume: {', '.join(changed)} differ(s) from {self.path / 'config.yaml'}; "
+                f"only {', '.join(FREE_TO_CHANGE)} may change, start a new run with --out instead"
+            )
+        identity = json.loads((self.path / "run.json").read_text())
+        if identity["manifest_sha256"] != manifest_hash(config):
+            raise TrainingError(
+                f"--resume: {config.data.manifest} has changed since the run began; "
+                "restore it or start a new run with --out"
+            )
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Append one line of metrics."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step} | values) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Forget metrics of steps after `step`, which a killed run took but did not save."""
+        kept = [line for line in read_metrics(self.metrics) if line["step"] <= step]
+        partial = self.metrics.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(partial, self.metrics)
+
+    def write_samples(self, step: int, samples: dict[str, Waveform]) -> None:
+        """Write `samples/step-…/NAME.wav`, 16 bit."""
+        folder = self.samples / f"step-{step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, waveform in samples.items():
+            path = folder / f"{name}.wav"
+            soundfile.write(path, waveform.samples.T, waveform.sample_rate, subtype="PCM_16")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of a metrics file; an unfinished last line, left by a kill, is dropped."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def manifest_hash(config: StageConfig) -> str | None:
+    """SHA-256 of the manifest's bytes; None for a stage that reads none."""
+    if not config.data.manifest:
+        return None
+    return hashlib.sha256(Path(config.data.manifest).read_bytes()).hexdigest()
+
+
+def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

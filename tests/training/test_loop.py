@@ -1,0 +1,236 @@
+import json
+import math
+import resource
+
+import pytest
+import torch
+from torch import nn
+from toy_task import ToyTask, toy_config
+
+from musicgen_ldm.config.training import EmaConfig, OptimConfig
+from musicgen_ldm.errors import ConfigError, NumericsError, TrainingError
+from musicgen_ldm.training.ema import Averages
+from musicgen_ldm.training.loop import Trainer, split_batch
+from musicgen_ldm.training.run_folder import read_metrics
+from musicgen_ldm.training.schedule import lr_factor
+
+
+def train(out, *, resume=False, task_options=None, **changes):
+    config = toy_config(out, **changes)
+    trainer = Trainer(config, lambda: ToyTask(config, **(task_options or {})), resume=resume)
+    trainer.fit()
+    return trainer
+
+
+def weights(trainer):
+    return {
+        f"{name}.{key}": value.clone()
+        for name, model in trainer.bare_models.items()
+        for key, value in model.state_dict().items()
+    }
+
+
+def assert_equal(first, second):
+    assert first.keys() == second.keys()
+    for key in first:
+        assert torch.equal(first[key], second[key]), key
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_leaves_config_metrics_samples_checkpoints_export_and_report(tmp_path):
+    trainer = train(tmp_path, run={"trackers": ("tensorboard",), "keep": 2})
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines if "train/reconstruction" in line] == list(range(1, 9))
+    assert [line["step"] for line in lines if "valid/loss" in line] == [4, 8]
+    assert lines[0]["lr/generator"] == pytest.approx(1e-2 / 3)
+    assert [p.name for p in trainer.run.checkpoints.all()] == ["step-00000006", "step-00000008"]
+    assert (tmp_path / "samples/step-00000006/noise.wav").is_file()
+    assert list(tmp_path.glob("tracking/events*"))
+    report = (tmp_path / "report.html").read_text()
+    for part in ("<polyline", "data:image/png", 'src="samples/step-00000008/noise.wav"', "seed: 0"):
+        assert part in report
+    exported = torch.load(tmp_path / "export/generator.pt", weights_only=True)
+    average = trainer.averages.averages["generator"].shadow_params
+    assert torch.equal(exported["0.weight"], average[0])
+    assert not torch.equal(exported["0.weight"], weights(trainer)["generator.0.weight"])
+
+
+def test_equal_seeds_give_equal_losses_and_others_do_not(tmp_path):
+    first, again = train(tmp_path / "a"), train(tmp_path / "b")
+    assert_equal(weights(first), weights(again))
+    assert read_metrics(first.run.metrics) == read_metrics(again.run.metrics)
+    other = train(tmp_path / "c", seed=1)
+    assert read_metrics(first.run.metrics) != read_metrics(other.run.metrics)
+
+
+def test_accumulation_equals_the_large_batch(tmp_path):
+    """Exactly so for one optimizer; noise is drawn per micro-batch, so it is left out."""
+    options = {"adversarial": False, "noise": False}
+    large = train(tmp_path / "large", task_options=options)
+    small = train(tmp_path / "small", task_options=options, run={"micro_batch": 1})
+    for key, value in weights(large).items():
+        torch.testing.assert_close(weights(small)[key], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("killed_at", [1, 4, 7])
+def test_a_killed_run_resumes_to_the_last_bit(tmp_path, killed_at):
+    whole = train(tmp_path / "whole", run={"log_every": 2})
+
+    def die(index):
+        if index == killed_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "cut", task_options={"on_step": die}, run={"log_every": 2})
+    resumed = train(tmp_path / "cut", resume=True, run={"log_every": 2})
+    assert_equal(weights(whole), weights(resumed))
+    average = [t.averages.averages["generator"].shadow_params for t in (whole, resumed)]
+    assert all(torch.equal(a, b) for a, b in zip(*average, strict=True))
+    assert read_metrics(whole.run.metrics) == read_metrics(resumed.run.metrics)
+
+
+def test_slices_of_a_run_equal_the_whole(tmp_path):
+    """A budget that is over at once still saves, and takes one step a slice here."""
+    whole = train(tmp_path / "whole")
+    config = toy_config(tmp_path / "cut")
+    steps = []
+    while not steps or steps[-1] < config.max_steps:
+        trainer = Trainer(config, lambda: ToyTask(config), resume=True)
+        trainer.task.on_step = lambda _, stop=trainer.stop: setattr(stop, "signalled", True)
+        assert trainer.fit() is (trainer.step == config.max_steps)
+        steps.append(trainer.step)
+    assert steps == list(range(1, 9))
+    assert_equal(weights(whole), weights(trainer))
+
+
+def test_the_time_budget_ends_a_run_before_its_next_step(tmp_path):
+    trainer = train(tmp_path, run={"max_minutes": 0.0})
+    assert trainer.step == 0
+    assert trainer.run.checkpoints.latest().name == "step-00000000"
+
+
+def test_an_existing_run_is_neither_replaced_nor_continued_as_another(tmp_path):
+    train(tmp_path, max_steps=3)
+    with pytest.raises(TrainingError, match="already holds a run up to step-00000003; go on with"):
+        train(tmp_path)
+    with pytest.raises(TrainingError, match=r"--resume: optim.lr, seed differ\(s\) from .*config"):
+        train(tmp_path, resume=True, seed=4, optim=OptimConfig(lr=1.0, warmup_steps=2))
+    assert train(tmp_path, resume=True, max_steps=5).step == 5
+
+
+def test_generator_gradients_do_not_reach_the_discriminator(tmp_path):
+    trainer = train(tmp_path)
+    gradients = trainer.task.discriminator_gradients
+    assert len(gradients) == 16
+    assert all(g is None or not g.any() for g in gradients)
+    assert all(p.requires_grad for p in trainer.bare_models["discriminator"].parameters())
+
+
+def test_frozen_parts_stay_bitwise_equal(tmp_path):
+    config = toy_config(tmp_path)
+    trainer = Trainer(config, lambda: ToyTask(config))
+    before = {k: v.clone() for k, v in trainer.task.frozen["teacher"].state_dict().items()}
+    trainer.fit()
+    assert_equal(before, trainer.task.frozen["teacher"].state_dict())
+
+
+def test_a_non_finite_loss_stops_before_the_update(tmp_path):
+    config = toy_config(tmp_path, ema=None)
+    trainer = Trainer(config, lambda: ToyTask(config, adversarial=False))
+    step, seen = trainer.task.step, {}
+
+    def poisoned(batch, context):
+        if context.index == 5:
+            seen.update(weights(trainer))
+            batch["x"] = batch["x"] * math.inf
+        return step(batch, context)
+
+    trainer.task.step = poisoned
+    with pytest.raises(
+        NumericsError, match=r"step 5: the loss of 'generator' is (nan|inf) \(clips"
+    ):
+        trainer.fit()
+    assert_equal(seen, weights(trainer))
+    assert trainer.run.checkpoints.latest().name == "step-00000003"
+
+
+def test_unusable_clips_are_counted_until_they_are_too_many(tmp_path):
+    trainer = train(tmp_path / "few", task_options={"broken": (3, 4)})
+    assert read_metrics(trainer.run.metrics)[-2]["data/skipped"] == 2
+    assert sorted(trainer.skips.reasons) == [3, 4]
+    with pytest.raises(TrainingError, match=r"3 of 12 clips cannot be used, more than .*0.2"):
+        train(tmp_path / "many", task_options={"broken": (3, 4, 5)})
+
+
+@pytest.fixture
+def full_disk():
+    """Files cannot grow beyond 600 bytes, which fails a checkpoint in the middle."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+
+    yield fill
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, full_disk):
+    config = toy_config(tmp_path, run={"log_every": 100, "valid_every": 100, "sample_every": 100})
+    whole = train(tmp_path / "whole", run={"log_every": 100})
+    trainer = Trainer(config, lambda: ToyTask(config))
+    trainer.task.on_step = lambda index: full_disk() if index == 5 else None
+    with pytest.raises(TrainingError, match=r"step 6 cannot be written .*step-00000003 is intact"):
+        trainer.fit()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    assert [p.name for p in trainer.run.checkpoints.folder.iterdir()] == ["step-00000003"]
+    resumed = Trainer(config, lambda: ToyTask(config), resume=True)
+    resumed.fit()
+    assert_equal(weights(whole), weights(resumed))
+
+
+def test_an_unfinished_checkpoint_is_not_mistaken_for_a_whole_one(tmp_path):
+    trainer = train(tmp_path, max_steps=3)
+    (tmp_path / "checkpoints/step-00000004.partial").mkdir()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 4, "train/x": 1.0}) + '\n{"step": 5, "tr')
+    assert trainer.run.checkpoints.latest().name == "step-00000003"
+    resumed = train(tmp_path, resume=True, max_steps=4)
+    assert [line["step"] for line in read_metrics(resumed.run.metrics)][-2:] == [4, 4]
+
+
+def test_the_batch_must_divide_over_the_processes(tmp_path):
+    assert split_batch(toy_config(tmp_path, batch_size=24), 2) == (12, 1)
+    assert split_batch(toy_config(tmp_path, batch_size=24, run={"micro_batch": 4}), 2) == (4, 3)
+    for batch_size, processes, micro in [(5, 2, None), (8, 1, 3), (2, 4, None)]:
+        config = toy_config(tmp_path, batch_size=batch_size, run={"micro_batch": micro})
+        with pytest.raises(ConfigError, match=rf"batch_size={batch_size} is not a multiple of"):
+            split_batch(config, processes)
+
+
+def test_schedules_start_rise_and_end_where_they_should():
+    cosine = OptimConfig(schedule="cosine", warmup_steps=9, final_lr_fraction=0.1)
+    assert lr_factor(cosine, 0, 100) == pytest.approx(0.1)
+    assert lr_factor(cosine, 9, 100) == 1.0
+    assert lr_factor(cosine, 100, 100) == pytest.approx(0.1)
+    linear = OptimConfig(schedule="linear")
+    assert [lr_factor(linear, s, 4) for s in range(6)] == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    assert {lr_factor(OptimConfig(), s, 4) for s in range(9)} == {1.0}
+
+
+def test_the_average_warms_up_as_its_formula_says():
+    """After n updates the decay is min((1 + n) / (10 + n), decay), and the first one copies."""
+    model = nn.Linear(1, 1, bias=False)
+    averages = Averages({"m": model}, EmaConfig(decay=0.3))
+    expected = 0.0
+    for n in range(12):
+        nn.init.constant_(model.weight, float(n))
+        averages.update()
+        decay = min((1 + n) / (10 + n), 0.3) if n else 0.0
+        expected = decay * expected + (1 - decay) * n
+        assert averages.averages["m"].shadow_params[0].item() == pytest.approx(expected, rel=1e-5)
+    with averages.swapped_in():
+        assert model.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert model.weight.item() == 11.0
