@@ -46,9 +46,17 @@ class BeatAugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BeatsStageConfig(StageConfig):
-    """Training of the beat network on clips whose beats are known."""
+    """Training of the beat network on clips whose beats are known.
+
+    `data.seconds` is the length of an example *after* stretching; a clip shorter than
+    `data.seconds * (1 + augment.stretch)` is sped up less.
+    """
 
     stage: str = "beats"
     network: BeatNetworkConfig = field(default_factory=BeatNetworkConfig)
     augment: BeatAugmentConfig = field(default_factory=BeatAugmentConfig)
-    crop_frames: int = 400  # 8 s at 50 frames per second, after stretching
+
+    @property
+    def num_frames(self) -> int:
+        """Frames N of an example."""
+        return BEAT_MEL.num_frames(self.data.seconds)

@@ -79,7 +79,7 @@ class BeatDataset:
         mel, factor = self.whole(ref.index), 1.0
         if self.training:
             reach = np.log1p(self.config.augment.stretch)
-            longest = len(mel) / self.config.crop_frames  # a faster clip must still fill the crop
+            longest = len(mel) / self.config.num_frames  # a faster clip must still fill the crop
             factor = min(float(np.exp(rng.uniform(-reach, reach))), max(longest, 1.0))
             mel = stretch(mel, factor)
         target = np.stack(
@@ -88,7 +88,7 @@ class BeatDataset:
                 for times in (clip.beats_s, clip.downbeats_s)
             ]
         )
-        num_frames = self.config.crop_frames
+        num_frames = self.config.num_frames
         start = int(rng.integers(0, max(1, len(mel) - num_frames))) if self.training else 0
         mel = mel[start : start + num_frames]
         mel = np.pad(mel, [(0, num_frames - len(mel)), (0, 0)], constant_values=LOG_FLOOR)
@@ -169,7 +169,7 @@ class BeatsTask:
             self.config.data,
             split,
             sample_rate=BEAT_MEL.sample_rate,
-            num_samples=BEAT_MEL.num_samples(self.config.crop_frames),
+            num_samples=BEAT_MEL.num_samples(self.config.num_frames),
             seed=self.config.seed,
         )
 

@@ -72,10 +72,9 @@ def config(tmp_path):
     write_manifest(tmp_path / "manifest.jsonl", clips)
     return BeatsStageConfig(
         preset="tiny",
-        data=DataConfig(manifest=str(tmp_path / "manifest.jsonl")),
+        data=DataConfig(manifest=str(tmp_path / "manifest.jsonl"), seconds=4.0),
         network=BeatNetworkConfig(channels=8, layers=4, dropout=0.0),
         optim=OptimConfig(lr=1e-2),
-        crop_frames=200,
     )
 
 
