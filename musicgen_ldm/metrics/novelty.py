@@ -1,0 +1,134 @@
+"""Novelty: how much of the output was already in the training set.
+
+Goal: the paper's measure of plagiarism (Chen et al. 2023), with what is needed to read it.
+
+Conventions: `nearest` (n,) is each clip's largest cosine to any training clip, from an exact
+search. A threshold is exceeded strictly. The ratio means nothing alone, because neighbours of
+one style are near anyway: report it beside the same number for the training set against itself
+(own recording left out) and for held-out recordings against the training set.
+
+Metrics:
+    similarity_ratio    SIM_AA@τ, the share of clips whose nearest similarity exceeds τ (Wilson)
+    survival_curve      that share at every τ
+    excess              a ratio minus a baseline's ratio, with an interval: copying beyond style
+    window_matches      windows of a clip that match a training clip: partial copies
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics.checks import Array, IntArray
+from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
+
+THRESHOLDS = (0.90, 0.95)  # SIM_AA@90 and @95 of the paper
+CURVE = tuple(round(i / 100, 2) for i in range(101))  # τ of the survival curve
+
+
+@dataclass(frozen=True)
+class WindowMatch:
+    """A window of a generated clip that is close to a training clip.
+
+    Attributes:
+        clip: Index of the generated clip.
+        start_s: Where the window begins, seconds.
+        row: Of the bank.
+        similarity: Cosine.
+    """
+
+    clip: int
+    start_s: float
+    row: int
+    similarity: float
+
+
+def validate(nearest: npt.ArrayLike) -> Array:
+    """Nearest similarities as a finite vector within [-1, 1].
+
+    Raises:
+        MetricError: If there are none, or one is not a cosine.
+    """
+    array = np.asarray(nearest, dtype=np.float64)
+    if array.ndim != 1 or not len(array):
+        raise MetricError(f"nearest has shape {array.shape}, must be (n,) with n > 0")
+    if not np.isfinite(array).all() or (np.abs(array) > 1 + 1e-6).any():
+        raise MetricError("a nearest similarity is no cosine; normalise the embeddings")
+    return array
+
+
+def similarity_ratio(nearest: npt.ArrayLike, threshold: float) -> Estimate:
+    """Share of clips whose nearest training similarity exceeds `threshold`."""
+    array = validate(nearest)
+    return wilson_interval(int((array > threshold).sum()), len(array))
+
+
+def survival_curve(nearest: npt.ArrayLike, thresholds: Sequence[float] = CURVE) -> Array:
+    """Share of clips above each threshold; never rises with the threshold."""
+    array = np.sort(validate(nearest))
+    above: Array = 1 - np.searchsorted(array, np.asarray(thresholds), side="right") / len(array)
+    return above
+
+
+def excess(nearest: npt.ArrayLike, baseline: npt.ArrayLike, threshold: float) -> Estimate:
+    """Ratio of the clips minus the baseline's ratio, with Newcombe's interval.
+
+    An interval above zero means more near-copies than the style alone explains.
+    """
+    ours, theirs = similarity_ratio(nearest, threshold), similarity_ratio(baseline, threshold)
+    value = ours.value - theirs.value
+    below = np.hypot(ours.value - ours.ci95[0], theirs.ci95[1] - theirs.value)
+    above = np.hypot(ours.ci95[1] - ours.value, theirs.value - theirs.ci95[0])
+    se = float(np.hypot(ours.se, theirs.se))
+    return Estimate(value, se, (value - float(below), value + float(above)))
+
+
+def window_matches(
+    similarities: Array, rows: IntArray, clips: IntArray, starts_s: Array, threshold: float
+) -> list[WindowMatch]:
+    """The windows above a threshold, most similar first.
+
+    Args:
+        similarities: (W, k) cosines of each window with its nearest rows.
+        rows: (W, k) those rows.
+        clips: (W,) generated clip of each window.
+        starts_s: (W,) start of each window.
+        threshold: Exceeded strictly.
+    """
+    found = [
+        WindowMatch(int(clips[w]), float(starts_s[w]), int(rows[w, j]), float(similarities[w, j]))
+        for w, j in np.argwhere(similarities > threshold)
+    ]
+    return sorted(found, key=lambda match: -match.similarity)
+
+
+def evaluate(
+    nearest: npt.ArrayLike,
+    *,
+    train_train: npt.ArrayLike | None = None,
+    heldout_train: npt.ArrayLike | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[str, Estimate]:
+    """Ratios at each threshold, the baselines' ratios and the excess over each.
+
+    Args:
+        nearest: (n,) generated against training.
+        train_train: (m,) training against training, own recording left out.
+        heldout_train: (h,) held-out recordings against training.
+        thresholds: τ.
+
+    Returns:
+        sim_aa@τ, then train_train@τ, heldout_train@τ and their excess@τ where given.
+    """
+    scores: dict[str, Estimate] = {}
+    baselines = {"train_train": train_train, "heldout_train": heldout_train}
+    for threshold in thresholds:
+        tag = f"@{threshold:.2f}"
+        scores[f"sim_aa{tag}"] = similarity_ratio(nearest, threshold)
+        for name, baseline in baselines.items():
+            if baseline is not None:
+                scores[f"{name}{tag}"] = similarity_ratio(baseline, threshold)
+                scores[f"excess_{name}{tag}"] = excess(nearest, baseline, threshold)
+    return scores

@@ -1,0 +1,145 @@
+"""Similarity ratios, baselines, alignment, health and obedience."""
+
+import numpy as np
+import pytest
+
+from musicgen_ldm.audio import Waveform
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.measure import Key, Tempo, parse_key, signal_health
+from musicgen_ldm.metrics import alignment, health, novelty, obedience
+
+RATE = 16_000
+
+
+def melody(seed, seconds=6.0, semitones=0):
+    """Random notes of three harmonics on a steady pulse."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(0.25 * RATE)) / RATE
+    notes = []
+    for pitch in rng.integers(48, 72, size=round(seconds / 0.25)):
+        f = 440 * 2 ** ((pitch + semitones - 69) / 12)
+        tone = sum(np.sin(2 * np.pi * f * h * t) / h for h in (1, 2, 3))
+        notes.append(tone * np.exp(-6 * t) * rng.uniform(0.5, 1))
+    return (0.2 * np.concatenate(notes)).astype(np.float32)
+
+
+def test_ratio_is_strict_and_the_curve_never_rises():
+    nearest = np.array([0.5, 0.9, 0.91, 0.96, 1.0])
+    assert novelty.similarity_ratio(nearest, 0.90).value == pytest.approx(3 / 5)
+    curve = novelty.survival_curve(nearest)
+    assert (np.diff(curve) <= 0).all()
+    assert curve[0] == 1
+    assert curve[-1] == 0
+    assert curve[90] == pytest.approx(3 / 5)
+
+
+def test_evaluate_names_baselines_and_excess():
+    rng = np.random.default_rng(0)
+    copied, style = np.full(200, 0.97), rng.uniform(0.6, 0.96, 200)
+    scores = novelty.evaluate(copied, train_train=style, heldout_train=style)
+    assert scores["sim_aa@0.95"].value == 1
+    assert scores["excess_train_train@0.95"].ci95[0] > 0.5
+    same = novelty.evaluate(style, train_train=style)
+    low, high = same["excess_train_train@0.90"].ci95
+    assert low < 0 < high
+    assert "heldout_train@0.90" not in same
+
+
+def test_window_matches_name_the_window_and_the_training_row():
+    found = novelty.window_matches(
+        np.array([[0.5, 0.4], [0.97, 0.93]]), np.array([[1, 2], [7, 8]]),
+        np.array([0, 3]), np.array([0.0, 2.5]), 0.95,
+    )  # fmt: skip
+    assert found == [novelty.WindowMatch(3, 2.5, 7, 0.97)]
+
+
+@pytest.mark.parametrize("nearest", [[], [[0.5]], [np.nan], [1.2]])
+def test_nearest_similarities_are_checked(nearest):
+    with pytest.raises(MetricError):
+        novelty.similarity_ratio(nearest, 0.9)
+
+
+def plant(kind, original, other):
+    if kind == "exact":
+        return original
+    if kind == "shifted":
+        return np.concatenate([other[: RATE * 3 // 2], original])
+    if kind == "excerpt":
+        return np.concatenate([other[: RATE * 2], original[RATE : RATE * 4 + RATE // 5], other])
+    return original + 0.5 * other[: len(original)]  # the copy mixed with new material at -6 dB
+
+
+@pytest.mark.parametrize("kind", ["exact", "shifted", "excerpt", "mixed"])
+def test_mel_alignment_finds_planted_copies(kind):
+    original, other = melody(1), melody(2)
+    unrelated = alignment.mel_alignment(Waveform(other, RATE), Waveform(original, RATE))
+    found = alignment.mel_alignment(
+        Waveform(plant(kind, original, other), RATE), Waveform(original, RATE)
+    )
+    assert unrelated.similarity < 0.6
+    assert found.similarity > unrelated.similarity + 0.2
+    if kind == "exact":
+        assert found.similarity == pytest.approx(1, abs=1e-6)
+        assert found.first_s == found.second_s
+    if kind == "shifted":
+        assert found.first_s - found.second_s == pytest.approx(1.5, abs=0.05)
+
+
+def test_chroma_alignment_finds_a_transposed_copy_and_its_interval():
+    original, moved = Waveform(melody(1), RATE), Waveform(melody(1, semitones=3), RATE)
+    found = alignment.evaluate(moved, original)["chroma"]
+    unrelated = alignment.chroma_alignment(Waveform(melody(5), RATE), original)
+    assert found.semitones == 3
+    assert found.similarity > 0.9 > unrelated.similarity
+
+
+def test_silence_aligns_with_nothing_and_short_clips_are_refused():
+    silence = Waveform(np.zeros(5 * RATE), RATE)
+    assert alignment.mel_alignment(silence, Waveform(melody(1), RATE)).similarity <= 0
+    with pytest.raises(MetricError, match="at least 3 s"):
+        alignment.evaluate(silence, Waveform(np.zeros(RATE), RATE))
+
+
+def test_health_counts_faulty_clips():
+    rng = np.random.default_rng(0)
+    noise = (0.1 * rng.standard_normal(RATE)).astype(np.float32)
+    clipped = np.clip(30 * noise, -1, 1)
+    clips = [signal_health(Waveform(x, RATE)) for x in (noise, 0 * noise, clipped, noise + 0.3)]
+    scores = health.evaluate(clips)
+    assert scores["silent_share"].value == 0.25
+    assert scores["clipped_share"].value == 0.25
+    assert scores["dc_share"].value == 0.25
+    assert -40 < scores["loudness_lufs"].value < 0
+    assert health.mean_loudness(clips[1:2]) is None
+    with pytest.raises(MetricError, match="no clips"):
+        health.evaluate([])
+
+
+def test_obedience_counts_what_was_asked():
+    tempo = obedience.evaluate(
+        bpm=([120, 120, None, 90], [Tempo(121, 1), Tempo(60, 1), Tempo(80, 1), Tempo(None, 0)])
+    )
+    assert tempo["tempo_exact"].value == pytest.approx(1 / 3)
+    assert tempo["tempo_octave"].value == pytest.approx(2 / 3)
+    asked = [parse_key("F# major"), parse_key("A minor"), parse_key("C major")]
+    keys = obedience.evaluate(key=(asked, [Key("Gb", "major"), Key("C", "major"), None]))
+    assert keys["key_exact"].value == pytest.approx(1 / 3)
+    assert keys["key_weighted"].value == pytest.approx((1 + 0.3) / 3)
+    rest = obedience.evaluate(
+        instruments=([["piano", "bass"], None], [["piano"], ["harp"]]),
+        genre=(["house", "jazz"], ["house", "house"]),
+    )
+    assert rest["instruments_f1"].value == pytest.approx(2 / 3)
+    assert rest["genre"].value == 0.5
+    with pytest.raises(MetricError, match="no prompt asks"):
+        obedience.genre_accuracy([None], ["jazz"])
+
+
+def test_key_score_equals_mir_eval():
+    mir_eval_key = pytest.importorskip("mir_eval.key")
+    names = [f"{t} {m}" for t in ("C", "F#", "Bb", "A") for m in ("major", "minor")]
+    for asked in names:
+        for heard in names:
+            expected = mir_eval_key.weighted_score(asked, heard)
+            got = obedience.key_scores([parse_key(asked)], [parse_key(heard)])
+            assert got == [expected], (asked, heard)
