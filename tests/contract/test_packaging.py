@@ -65,3 +65,17 @@ def test_no_module_needs_torchaudio():
         for path in sources
         if re.search(r"^\s*(import|from) torchaudio", path.read_text(), re.M)
     ]
+
+
+def test_every_data_file_is_packaged():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    patterns = config["options.package_data"]["musicgen_ldm"].replace(" ", "").split(",")
+    package = ROOT / "musicgen_ldm"
+    packaged = {path for pattern in patterns for path in package.glob(pattern)}
+    data = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert data <= packaged
