@@ -1,0 +1,216 @@
+"""Pieces from seeds: the composer's front door.
+
+`compose` is a pure function. Every decision draws from a random stream of its own, named after
+the decision, so that an override changes what it names and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from musicgen_ldm.corpus.lines import write_parts
+from musicgen_ldm.corpus.perform import recast
+from musicgen_ldm.corpus.piece import FOREGROUND, Plan, make_plan
+from musicgen_ldm.corpus.rhythm import stream
+from musicgen_ldm.corpus.score import Chord, Note, Part, Score, Section
+from musicgen_ldm.corpus.theory import key_name, prefers_flats
+from musicgen_ldm.errors import CorpusError
+
+CLIP_SECONDS = 10.24
+CLIP_LIMITS = (1.0, 120.0)
+NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
+# Melodies stand out: they count double when looking for the featured part.
+LEAD_WEIGHT = 2.0
+
+
+def compose(
+    seed: int,
+    *,
+    genre: str | None = None,
+    split: str = "train",
+    clip_seconds: float = CLIP_SECONDS,
+    overrides: Mapping[str, object] = NO_OVERRIDES,
+) -> Score:
+    """Compose one piece.
+
+    Args:
+        seed: Any integer; the same arguments always give the same score.
+        genre: Name of a built-in genre or path of a genre file; None draws one.
+        split: "train", "valid" or "test"; test uses material that no other split hears.
+        clip_seconds: Length of the clip, 1 to 120.
+        overrides: Attributes to change in an otherwise equal piece: "instrument" (of the
+            featured part), "bpm", "mode", "drums" (True or False), "mood", "key".
+
+    Returns:
+        Score of a piece longer than the clip, which starts anywhere in it.
+
+    Raises:
+        CorpusError: If an argument is unknown or does not fit the genre.
+    """
+    low, high = CLIP_LIMITS
+    if not low <= clip_seconds <= high:
+        raise CorpusError(f"clip_seconds is {clip_seconds:g}, must be {low:g} to {high:g}")
+    plan = make_plan(seed, genre, split, clip_seconds, overrides)
+    parts, used = write_parts(plan)
+    end = plan.clock.seconds(len(plan.bars) * plan.genre.meter.beats)
+    start = _clip_start(plan, end, clip_seconds)
+    if "instrument" in overrides:
+        featured = _featured(parts, start, start + clip_seconds)
+        parts = [
+            recast(part, str(overrides["instrument"])) if part is featured else part
+            for part in parts
+        ]
+    return _score(plan, parts, used, start, clip_seconds)
+
+
+def _clip_start(plan: Plan, end: float, clip_seconds: float) -> float:
+    """Anywhere in the piece; the same place in the form whatever the tempo."""
+    room = end - clip_seconds
+    assert room > 0, "arrange() makes pieces longer than their clips"
+    return stream(plan.seed, plan.split, "clip").random() * room
+
+
+def _featured(parts: list[Part], start: float, end: float) -> Part:
+    """The pitched part most present within [start, end), melodies first."""
+    pitched = [part for part in parts if part.role in (*FOREGROUND, "counter")]
+    if not pitched:
+        pitched = [part for part in parts if part.role == "bass"]
+
+    def presence(part: Part) -> float:
+        weight = LEAD_WEIGHT if part.role == "lead" else 1.0
+        return weight * sum(_overlap(note, start, end) for note in part.notes)
+
+    return max(pitched, key=presence)
+
+
+def _overlap(note: Note, start: float, end: float) -> float:
+    return max(0.0, min(end, note.start_s + note.duration_s) - max(start, note.start_s))
+
+
+def _score(
+    plan: Plan, parts: list[Part], used: tuple[str, ...], start: float, clip_seconds: float
+) -> Score:
+    genre, clock, beats = plan.genre, plan.clock, plan.genre.meter.beats
+    total = len(plan.bars) * beats
+    flats = prefers_flats(plan.tonic, plan.mode)
+    names = [bar.section for bar in plan.bars]
+    return Score(
+        seed=plan.seed,
+        genre=genre.name,
+        kind=genre.kind,
+        mood=plan.mood.name,
+        bpm=clock.bpm,
+        felt_bpm=clock.bpm * genre.felt,
+        key=key_name(plan.tonic, plan.mode),
+        mode=plan.mode,
+        meter=genre.meter.name,
+        parts=tuple(part for part in parts if part.notes),
+        beats_s=tuple(clock.seconds(beat) for beat in range(total)) if genre.has_pulse else (),
+        downbeats_s=(
+            tuple(clock.seconds(beat) for beat in range(0, total, beats)) if genre.has_pulse else ()
+        ),
+        chords=tuple(
+            Chord(clock.seconds(span.start), span.chord.symbol(flats=flats))
+            for span in plan.harmony.spans
+        ),
+        sections=tuple(
+            Section(clock.seconds(index * beats), name)
+            for index, name in enumerate(names)
+            if index == 0 or plan.bars[index].position == 0
+        ),
+        patterns=tuple(sorted({*plan.used, *used})),
+        clip_start_s=start,
+        clip_seconds=clip_seconds,
+        space=round((genre.space + plan.mood.space) / 2, 3),
+        treatments=genre.treatments,
+    )
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One piece after another within a clip.
+
+    Attributes:
+        score: What to render; its single-valued truths (genre, bpm, …) are those of `first`.
+        first: Score heard until `switch_s`.
+        second: Score heard from there.
+        switch_s: Time in the clip at which the music changes.
+    """
+
+    score: Score
+    first: Score
+    second: Score
+    switch_s: float
+
+
+def compose_sequence(
+    seed_a: int,
+    seed_b: int,
+    *,
+    genre_a: str | None = None,
+    genre_b: str | None = None,
+    split: str = "train",
+    clip_seconds: float = CLIP_SECONDS,
+) -> tuple[Sequence, Sequence]:
+    """Two clips of the same two pieces, A then B and B then A.
+
+    Raises:
+        CorpusError: As `compose`.
+    """
+    half = clip_seconds / 2
+    a = compose(seed_a, genre=genre_a, split=split, clip_seconds=half)
+    b = compose(seed_b, genre=genre_b, split=split, clip_seconds=half)
+    return _join(a, b), _join(b, a)
+
+
+def _join(first: Score, second: Score) -> Sequence:
+    switch = first.clip_seconds
+    head, tail = _window(first, 0.0), _window(second, switch)
+    joined = replace(
+        head,
+        parts=head.parts + tail.parts,
+        beats_s=head.beats_s + tail.beats_s,
+        downbeats_s=head.downbeats_s + tail.downbeats_s,
+        chords=head.chords + tail.chords,
+        sections=head.sections + tail.sections,
+        patterns=tuple(sorted({*head.patterns, *tail.patterns})),
+        clip_seconds=switch + second.clip_seconds,
+        space=(head.space + tail.space) / 2,
+        treatments=tuple(name for name in head.treatments if name in tail.treatments),
+    )
+    return Sequence(joined, first, second, switch)
+
+
+def _window(score: Score, offset: float) -> Score:
+    """What sounds in the clip of `score`, moved so that the clip starts at `offset`."""
+    start, end = score.clip_start_s, score.clip_start_s + score.clip_seconds
+    shift = offset - start
+
+    def cut(note: Note) -> Note:
+        begin, stop = max(start, note.start_s), min(end, note.start_s + note.duration_s)
+        return replace(note, start_s=begin + shift, duration_s=stop - begin)
+
+    def moved(times: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(time + shift for time in times if start <= time < end)
+
+    parts = (
+        replace(part, notes=tuple(cut(n) for n in part.notes if _overlap(n, start, end) > 0))
+        for part in score.parts
+    )
+    return replace(
+        score,
+        parts=tuple(part for part in parts if part.notes),
+        beats_s=moved(score.beats_s),
+        downbeats_s=moved(score.downbeats_s),
+        chords=tuple(
+            replace(chord, start_s=max(start, chord.start_s) + shift)
+            for chord, following in zip(score.chords, (*score.chords[1:], None), strict=True)
+            if chord.start_s < end and (following is None or following.start_s > start)
+        ),
+        sections=tuple(
+            replace(section, start_s=max(start, section.start_s) + shift)
+            for section, following in zip(score.sections, (*score.sections[1:], None), strict=True)
+            if section.start_s < end and (following is None or following.start_s > start)
+        ),
+        clip_start_s=offset,
+    )

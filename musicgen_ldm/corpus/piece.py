@@ -1,0 +1,242 @@
+"""Decisions about a piece before any note: genre, mood, key, tempo, players, material, form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from musicgen_ldm.corpus.arrange import Bar, arrange
+from musicgen_ldm.corpus.genre import Genre, list_genres, load_genre
+from musicgen_ldm.corpus.harmony import Harmony, lay_out
+from musicgen_ldm.corpus.instruments import get_instrument
+from musicgen_ldm.corpus.moods import Mood, get_mood
+from musicgen_ldm.corpus.rhythm import Clock, stream, weighted
+from musicgen_ldm.corpus.score import Role
+from musicgen_ldm.corpus.splits import check_split, progressions_of, share_of
+from musicgen_ldm.corpus.themes import Theme, load_themes
+from musicgen_ldm.corpus.theory import Progression, tonic_pitch_class
+from musicgen_ldm.errors import CorpusError
+
+OVERRIDES = ("instrument", "bpm", "mode", "drums", "mood", "key")
+# How often each kind is drawn when no genre is asked for.
+KIND_WEIGHTS = {"band": 0.5, "electronic": 0.28, "solo": 0.14, "orchestral": 0.08}
+# A mood's favourite instruments are this much likelier.
+FAVOUR = 3.0
+THEME_SHARE = 0.05
+# A piece is longer than its clip by this many seconds, so that clips start anywhere in it.
+SPARE_SECONDS = 12.0
+# Roles in the order in which they choose their instruments.
+CASTING: tuple[Role, ...] = (
+    "lead", "comp", "bass", "drums", "arpeggio", "pad", "counter", "percussion", "fx",
+)  # fmt: skip
+FOREGROUND: tuple[Role, ...] = ("comp", "arpeggio", "lead", "pad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything decided about a piece but its notes.
+
+    Attributes:
+        seed: Of the piece.
+        split: "train", "valid" or "test".
+        genre: Genre file.
+        mood: Drives.
+        tonic: Pitch class.
+        mode: Scale.
+        clock: Beats to seconds.
+        players: Instrument of each role.
+        harmony: Chords of the whole piece.
+        used: Progressions and theme, for `Score.patterns`.
+        theme: Melody of the public domain, or None for one of our own.
+        bars: Form.
+    """
+
+    seed: int
+    split: str
+    genre: Genre
+    mood: Mood
+    tonic: int
+    mode: str
+    clock: Clock
+    players: dict[Role, str]
+    harmony: Harmony
+    used: tuple[str, ...]
+    theme: Theme | None
+    bars: list[Bar]
+
+
+def check_overrides(overrides: Mapping[str, object]) -> None:
+    """Refuse keys and values that no piece can follow.
+
+    Raises:
+        CorpusError: Naming what is allowed.
+    """
+    for key, value in overrides.items():
+        if key not in OVERRIDES:
+            raise CorpusError(f"override {key!r} is not known; known: {', '.join(OVERRIDES)}")
+        if key == "instrument" and get_instrument(str(value)).is_drums:
+            raise CorpusError(f"override instrument={value!r}: drums cannot play a line")
+        if key == "bpm" and not (isinstance(value, int | float) and 30 <= value <= 260):
+            raise CorpusError(f"override bpm={value!r} is not a number within 30 to 260")
+        if key == "drums" and not isinstance(value, bool):
+            raise CorpusError(f"override drums={value!r} must be True or False")
+
+
+def make_plan(
+    seed: int, genre: str | None, split: str, clip_seconds: float, overrides: Mapping[str, object]
+) -> Plan:
+    """Decide on a piece.
+
+    Raises:
+        CorpusError: If genre, split or an override is unknown or does not fit the genre.
+    """
+    check_split(split)
+    check_overrides(overrides)
+    chosen = load_genre(genre) if genre is not None else draw_genre(seed, split)
+    mood = _mood(chosen, seed, split, overrides)
+    theme = _theme(chosen, seed, split)
+    mode = _mode(chosen, mood, theme, seed, split, overrides)
+    tonic = stream(seed, split, "key").randrange(12)
+    if "key" in overrides:
+        tonic = tonic_pitch_class(str(overrides["key"]))
+    own_bpm = _tempo(chosen, mood, seed, split)
+    bpm = float(overrides.get("bpm", own_bpm))  # type: ignore[arg-type]
+    players = cast_players(chosen, mood, theme, seed, split, overrides)
+    # The form follows the genre's own tempo: a contrast pair in tempo keeps its form.
+    bar_seconds = chosen.meter.beats * 60 / own_bpm
+    needed = (clip_seconds + SPARE_SECONDS) * max(1.0, bpm / own_bpm)
+    form = stream(seed, split, "form")
+    bars = arrange(chosen.kind, frozenset(players), bar_seconds, needed, form)
+    harmony, used = _harmonise(chosen, theme, bars, tonic, mode, seed, split)
+    rubato = 0.06 if chosen.kind == "solo" and chosen.swing.share == 0.5 else 0.0
+    clock = Clock(bpm, chosen.swing, rubato, 2.0 * chosen.meter.beats)
+    return Plan(
+        seed=seed, split=split, genre=chosen, mood=mood, tonic=tonic, mode=mode, clock=clock,
+        players=players, harmony=harmony, used=used, theme=theme, bars=bars,
+    )  # fmt: skip
+
+
+def draw_genre(seed: int, split: str) -> Genre:
+    """A built-in genre, first its kind and then one of that kind."""
+    by_kind: dict[str, list[Genre]] = {}
+    for name in list_genres():
+        loaded = load_genre(name)
+        by_kind.setdefault(loaded.kind, []).append(loaded)
+    rng = stream(seed, split, "genre")
+    kind = weighted(rng, {kind: KIND_WEIGHTS[kind] for kind in sorted(by_kind)})
+    return rng.choice(by_kind[kind])
+
+
+def _mood(genre: Genre, seed: int, split: str, overrides: Mapping[str, object]) -> Mood:
+    if "mood" in overrides:
+        return get_mood(str(overrides["mood"]))
+    return get_mood(stream(seed, split, "mood").choice(genre.moods))
+
+
+def _theme(genre: Genre, seed: int, split: str) -> Theme | None:
+    rng = stream(seed, split, "theme")
+    fitting = [theme for theme in load_themes() if theme.meter == genre.meter.name]
+    fitting = [theme for theme in share_of(fitting, split) if theme.mode in genre.modes]
+    has_melody = "lead" in genre.instruments
+    return rng.choice(fitting) if rng.random() < THEME_SHARE and fitting and has_melody else None
+
+
+def _mode(
+    genre: Genre,
+    mood: Mood,
+    theme: Theme | None,
+    seed: int,
+    split: str,
+    overrides: Mapping[str, object],
+) -> str:
+    if "mode" in overrides:
+        mode = str(overrides["mode"])
+        if mode not in genre.modes:
+            raise CorpusError(f"genre {genre.name} has no mode {mode!r}; it has {[*genre.modes]}")
+        return mode
+    if theme is not None:
+        return theme.mode
+    weights = {mode: weight * mood.modes.get(mode, 0.15) for mode, weight in genre.modes.items()}
+    return weighted(stream(seed, split, "mode"), weights)
+
+
+def _tempo(genre: Genre, mood: Mood, seed: int, split: str) -> float:
+    low, high = genre.tempo
+    third = (high - low) / 3
+    start = low + third * ("slow", "mid", "fast").index(mood.tempo)
+    return round(stream(seed, split, "tempo").uniform(start, start + third), 1)
+
+
+def cast_players(
+    genre: Genre,
+    mood: Mood,
+    theme: Theme | None,
+    seed: int,
+    split: str,
+    overrides: Mapping[str, object],
+) -> dict[Role, str]:
+    """Which roles take part, and who plays them."""
+    players: dict[Role, str] = {}
+    roles = _roles(genre, mood, seed, split)
+    if theme is not None:
+        roles.add("lead")
+    if overrides.get("drums") is True:
+        if "drums" not in genre.instruments:
+            raise CorpusError(f"genre {genre.name} has no drums to switch on")
+        roles.add("drums")
+    if overrides.get("drums") is False:
+        roles -= {"drums", "percussion", "fx"}
+    for role in CASTING:
+        if role in roles:
+            weights = genre.instruments[role]
+            fresh = {name: w for name, w in weights.items() if name not in players.values()}
+            liked = {
+                name: w * (FAVOUR if name in mood.favours else 1.0)
+                for name, w in (fresh or weights).items()
+            }
+            players[role] = weighted(stream(seed, split, "player", role), liked)
+    return players
+
+
+def _roles(genre: Genre, mood: Mood, seed: int, split: str) -> set[Role]:
+    roles: set[Role] = set()
+    for role, presence in genre.presence.items():
+        chance = presence
+        if role in ("drums", "percussion") and presence < 1:
+            chance *= mood.drums
+        elif role not in ("bass", "comp") and presence < 1:
+            chance *= 1 + 0.5 * mood.density
+        if stream(seed, split, "role", role).random() < chance:
+            roles.add(role)
+    if not roles & set(FOREGROUND):
+        roles.add(next(role for role in (*FOREGROUND, "bass") if role in genre.instruments))
+    if genre.kind == "solo":
+        return {"lead"}
+    return roles
+
+
+def _harmonise(
+    genre: Genre,
+    theme: Theme | None,
+    bars: list[Bar],
+    tonic: int,
+    mode: str,
+    seed: int,
+    split: str,
+) -> tuple[Harmony, tuple[str, ...]]:
+    """Chords of the form: one progression for section b, another for the rest, each going on."""
+    if theme is not None:
+        progression = theme.progression(mode)
+        order = [(progression, index) for index in range(len(bars))]
+        return lay_out(order, genre.meter, tonic, mode), (theme.digest,)
+    known = progressions_of(genre, mode, split)
+    rng = stream(seed, split, "progression")
+    first = rng.choice(known)
+    others = [p for p in known if p is not first and abs(len(p.bars) - len(first.bars)) <= 4]
+    second = rng.choice(others) if others and rng.random() < 0.6 else first
+    count = {"b": 0, "other": 0}
+    sequence: list[tuple[Progression, int]] = []
+    for bar in bars:
+        letter = "b" if bar.section == "b" else "other"
+        sequence.append((second if letter == "b" else first, count[letter]))
+        count[letter] += 1
+    used = tuple(dict.fromkeys(p.digest for p, _ in sequence))
+    return lay_out(sequence, genre.meter, tonic, mode), used
