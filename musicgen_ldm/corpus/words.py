@@ -1,0 +1,183 @@
+"""Captions, hard negatives and evaluation prompts, written from known truth.
+
+Templates and words of the test set are its own (`lexicon/*.yaml`, `held_out`), so that a model
+can be asked in sentences it never read. Sentences claim nothing that `Tags` and `Facts` do not
+hold; `corpus.mentions` parses them back and the tests compare.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from musicgen_ldm.corpus.facts import Facts, facts_from_json
+from musicgen_ldm.corpus.mentions import mentions
+from musicgen_ldm.corpus.negatives import HardNegative, contrast
+from musicgen_ldm.corpus.sentences import Choices, reads_well
+from musicgen_ldm.corpus.speaker import Speaker
+from musicgen_ldm.corpus.splits import check_split
+from musicgen_ldm.corpus.vocabulary import Vocabulary, load_vocabulary
+from musicgen_ldm.data.manifest import Clip, Tags
+from musicgen_ldm.errors import CorpusError
+
+ATTEMPTS = 40  # for each caption, before the facts are called too few
+
+
+def write_captions(
+    tags: Tags, facts: Facts, rng: np.random.Generator, *, split: str, count: int = 5
+) -> tuple[str, ...]:
+    """Distinct captions of one clip in different registers.
+
+    Args:
+        tags: Truth of the clip; unknown fields are not spoken of.
+        facts: What is audible beyond the tags.
+        rng: Source of all choices.
+        split: "test" draws from held-out templates and words; others never do.
+        count: How many.
+
+    Raises:
+        CorpusError: If the split is unknown or too little is known for so many captions.
+    """
+    check_split(split)
+    captions: dict[str, None] = {}
+    for register in _registers(facts, split, rng, count * ATTEMPTS):
+        caption = _caption(tags, facts, register, split=split, rng=rng)
+        if caption is not None:
+            captions[caption] = None
+        if len(captions) == count:
+            return tuple(captions)
+    raise CorpusError(
+        f"only {len(captions)} of {count} captions can be written about {tags} and {facts}; "
+        "name at least a genre or an instrument, and a mood"
+    )
+
+
+def templates_for(
+    facts: Facts, split: str, vocabulary: Vocabulary | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Templates by register that fit a solo or an ensemble, for one split."""
+    vocabulary = vocabulary or load_vocabulary()
+    is_solo = facts.kind == "solo"
+    return {
+        register: lines
+        for register, lines in vocabulary.templates[
+            "held_out" if split == "test" else "train"
+        ].items()
+        if register.startswith("solo_") == is_solo
+    }
+
+
+def _registers(
+    facts: Facts, split: str, rng: np.random.Generator, attempts: int
+) -> Iterator[Sequence[str]]:
+    """Template lists, one register after another, reshuffled when all have had their turn."""
+    registers = list(templates_for(facts, split).values())
+    for _ in range(0, attempts, len(registers)):
+        for index in rng.permutation(len(registers)):
+            yield registers[index]
+
+
+def _caption(
+    tags: Tags, facts: Facts, templates: Sequence[str], *, split: str, rng: np.random.Generator
+) -> str | None:
+    """A caption from one of `templates`, None if it cannot be said or reads badly."""
+    template = templates[int(rng.integers(len(templates)))]
+    choices = Choices(int(rng.integers(2**32)))
+    speaker = Speaker(
+        tags, facts, template, split=split, choices=choices, vocabulary=load_vocabulary()
+    )
+    caption = speaker.caption()
+    if caption is None or not reads_well(caption):
+        return None
+    # Two true words side by side may name a third thing: a dark piece of ambient music.
+    named = mentions(caption)["genres"].values()
+    return caption if all(tags.genre in names for names in named) else None
+
+
+def hard_negatives(tags: Tags, facts: Facts, rng: np.random.Generator) -> list[HardNegative]:
+    """A true training caption retold with one attribute false, once for each attribute it names.
+
+    Args:
+        tags: Truth of the clip.
+        facts: What is audible beyond the tags.
+        rng: Source of all choices.
+
+    Returns:
+        (caption, changed attribute, true caption) triples of the same sentence; the attribute
+        is "instrument", "tempo", "genre", "drums", "mood" or "key".
+    """
+    templates = [line for lines in templates_for(facts, "train").values() for line in lines]
+    return contrast(tags, facts, templates, rng)
+
+
+def prompt_set(clips: Iterable[Clip], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Evaluation prompts in held-out words, with what each asks for.
+
+    Genres take turns, so a rare genre is asked for as often as a common one; a clip serves again
+    only when every clip of its genre has served.
+
+    Args:
+        clips: Clips of the built-in corpus, whose extra field "facts" says what is audible.
+        count: Number of prompts, all different.
+        rng: Source of all choices.
+
+    Returns:
+        Records {id, prompt, clip, asked}; `asked` holds genre, lead, drums, solo, electronic,
+        tempo_word, bpm and key as the words of the prompt ask for them, None where they do not.
+
+    Raises:
+        CorpusError: If there is no clip, one has no facts, or the prompts run out.
+    """
+    queue = _by_turns(clips, rng)
+    prompts: dict[str, dict[str, Any]] = {}
+    for _ in range(count * ATTEMPTS):
+        if len(prompts) == count:
+            break
+        clip, facts = next(queue)
+        (prompt,) = write_captions(clip.tags, facts, rng, split="test", count=1)
+        if prompt not in prompts:
+            prompts[prompt] = {
+                "id": f"prompt-{len(prompts):04d}",
+                "prompt": prompt,
+                "clip": clip.id,
+                "asked": asked_of(prompt, clip.tags, facts),
+            }
+    if len(prompts) < count:
+        raise CorpusError(f"only {len(prompts)} of {count} prompts differ; give more clips")
+    return list(prompts.values())
+
+
+def _by_turns(clips: Iterable[Clip], rng: np.random.Generator) -> Iterator[tuple[Clip, Facts]]:
+    """Clips with their facts, one of each genre in turn, for ever."""
+    groups: dict[str | None, list[tuple[Clip, Facts]]] = defaultdict(list)
+    for clip in clips:
+        if "facts" not in clip.extra:
+            raise CorpusError(f"clip {clip.id} has no facts; build it with `musicgen-ldm corpus`")
+        groups[clip.tags.genre].append((clip, facts_from_json(clip.extra["facts"])))
+    if not groups:
+        raise CorpusError("no clips to write prompts about; give at least one")
+    queues = [[group[i] for i in rng.permutation(len(group))] for group in groups.values()]
+    turn = 0
+    while True:
+        for index in rng.permutation(len(queues)):
+            yield queues[index][turn % len(queues[index])]
+        turn += 1
+
+
+def asked_of(prompt: str, tags: Tags, facts: Facts) -> dict[str, Any]:
+    """What the words of `prompt` ask for, of the things that evaluation can measure."""
+    said = mentions(prompt)
+    genre = tags.genre if any(tags.genre in names for names in said["genres"].values()) else None
+    names_lead = any(names == (facts.lead,) for names in said["instruments"].values())
+    key = f"{tags.key} {tags.mode}" if said["key"] else None
+    return {
+        "genre": genre,
+        "lead": facts.lead if names_lead else None,
+        "drums": said["drums"],
+        "solo": said["solo"] or None,
+        "electronic": None if said["sound"] is None else said["sound"] == "electronic",
+        "tempo_word": said["tempo"],
+        "bpm": said["bpm"],
+        "key": key,
+    }
