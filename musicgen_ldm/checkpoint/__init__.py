@@ -6,7 +6,7 @@ safetensors are read; a pickle is refused.
 
 from musicgen_ldm.checkpoint.components import Checkpoint, initialise
 from musicgen_ldm.checkpoint.find import resolve
-from musicgen_ldm.checkpoint.load import load
-from musicgen_ldm.checkpoint.save import identity, save, verify
+from musicgen_ldm.checkpoint.reading import load
+from musicgen_ldm.checkpoint.writing import identity, save, verify
 
 __all__ = ["Checkpoint", "identity", "initialise", "load", "resolve", "save", "verify"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-from torch import nn
 from transformers import SpeechT5HifiGan
 
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
@@ -52,7 +51,7 @@ class Checkpoint:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Any]:
         """Trainable components by their folder's name."""
         return {
             "unet": self.unet,

@@ -1,6 +1,7 @@
 """Musical key: parsing what a user writes, measuring what is heard."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,7 +106,10 @@ def measure_key(waveform: Waveform) -> Key:
         )
     samples = waveform.resampled(SAMPLE_RATE).mono
     samples = np.pad(samples, (0, max(0, round(FILTER_SECONDS * SAMPLE_RATE) - len(samples))))
-    chroma = librosa.feature.chroma_cqt(y=samples, sr=SAMPLE_RATE).mean(axis=1)
+    with warnings.catch_warnings():
+        # Unpitched sound has no tuning to estimate; librosa says so and assumes none.
+        warnings.filterwarnings("ignore", message="Trying to estimate tuning")
+        chroma = librosa.feature.chroma_cqt(y=samples, sr=SAMPLE_RATE).mean(axis=1)
     return key_of_chroma(chroma)
 
 

@@ -19,7 +19,7 @@ from transformers import (
 from musicgen_ldm.checkpoint.components import Checkpoint
 from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
-from musicgen_ldm.checkpoint.save import BRIDGE_FOLDER, METADATA_FILE
+from musicgen_ldm.checkpoint.writing import BRIDGE_FOLDER, METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.errors import CheckpointError, MusicGenError

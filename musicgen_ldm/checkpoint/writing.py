@@ -1,5 +1,6 @@
 """Saving a checkpoint in the stock diffusers layout, and verifying it by its hashes."""
 
+import copy
 import hashlib
 import json
 import os
@@ -65,15 +66,13 @@ def save(
 
 
 def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> None:
-    dtype = torch.float16 if half else torch.float32
     index: dict[str, Any] = {
         "_class_name": "MusicLDMPipeline",
         "_diffusers_version": diffusers.__version__,
     }
     for name, network in checkpoint.networks.items():
-        original = next(network.parameters()).dtype
-        network.to(dtype).save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
-        network.to(original)
+        stored = copy.deepcopy(network).to(torch.float16) if half else network
+        stored.save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
         library = "diffusers" if name in ("unet", "vae") else "transformers"
         index[name] = [library, type(network).__name__]
     checkpoint.scheduler.save_pretrained(folder / "scheduler")

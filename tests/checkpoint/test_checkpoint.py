@@ -1,0 +1,226 @@
+"""Round trips, other people's tools, and everything that can be wrong with a folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel, SpeechT5HifiGan
+
+from musicgen_ldm.checkpoint import Checkpoint, identity, initialise, load, resolve, save, verify
+from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.models.bridge import Bridge
+
+
+def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "damaged"))
+
+
+def test_what_was_saved_is_loaded(tiny_checkpoint: Checkpoint, tiny_folder: Path) -> None:
+    loaded = load(tiny_folder)
+    for name, network in tiny_checkpoint.networks.items():
+        assert same_weights(network, loaded.networks[name]), name
+    assert loaded.mel == tiny_checkpoint.mel
+    assert loaded.sampling == tiny_checkpoint.sampling
+    assert torch.equal(loaded.clap.text(["hello"]), tiny_checkpoint.clap.text(["hello"]))
+
+
+def test_networks_are_frozen_and_in_evaluation_mode(tiny_folder: Path) -> None:
+    for network in load(tiny_folder).networks.values():
+        assert not network.training
+        assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_every_component_opens_with_its_stock_class(
+    tiny_checkpoint: Checkpoint, tiny_folder: Path
+) -> None:
+    stock = {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": ClapModel,
+        "vocoder": SpeechT5HifiGan,
+    }
+    for part, stock_class in stock.items():
+        opened = stock_class.from_pretrained(tiny_folder / part)
+        assert same_weights(opened, tiny_checkpoint.networks[part])
+    assert ClapFeatureExtractor.from_pretrained(tiny_folder / "feature_extractor")
+    tokens = AutoTokenizer.from_pretrained(tiny_folder / "tokenizer")("a tune")["input_ids"]
+    assert tokens == tiny_checkpoint.clap.tokenizer("a tune")["input_ids"]
+
+
+def test_stock_pipeline_opens_without_this_package(tiny_folder: Path) -> None:
+    script = (
+        "import sys; from diffusers import DiffusionPipeline;"
+        f"pipe = DiffusionPipeline.from_pretrained({str(tiny_folder)!r});"
+        "print(type(pipe).__name__, 'musicgen_ldm' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["MusicLDMPipeline", "False"]
+
+
+def test_a_folder_saved_by_the_stock_pipeline_opens_here(
+    tiny_checkpoint: Checkpoint, tiny_folder: Path, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        DiffusionPipeline.from_pretrained(tiny_folder).save_pretrained(tmp_path / "stock")
+    loaded = load(tmp_path / "stock")
+    assert loaded.metadata == {}
+    assert loaded.mel == tiny_checkpoint.mel
+    assert same_weights(loaded.unet, tiny_checkpoint.unet)
+
+
+def test_half_precision_files_leave_the_model_in_memory_alone(
+    tmp_path: Path,
+) -> None:
+    checkpoint = initialise("tiny", seed=3)
+    before = checkpoint.unet.conv_in.weight.clone()
+    save(checkpoint, tmp_path / "half", half=True)
+    assert torch.equal(checkpoint.unet.conv_in.weight, before)
+    stored = load_file(tmp_path / "half" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    loaded = load(tmp_path / "half")
+    assert loaded.unet.dtype == torch.float32
+    torch.testing.assert_close(loaded.unet.conv_in.weight, before, atol=1e-3, rtol=0)
+
+
+def test_bridges_travel_with_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = initialise("tiny")
+    checkpoint.bridges["shift"] = Bridge("shift", 30.0, {"offset": torch.ones(32)})
+    loaded = load(save(checkpoint, tmp_path / "with-bridge"))
+    text = loaded.clap.text(["a"])
+    torch.testing.assert_close(
+        loaded.bridges["shift"].apply(text), checkpoint.bridges["shift"].apply(text)
+    )
+
+
+def published(folder: Path, heads: int) -> None:
+    """Make a folder look like one of somebody else's."""
+    (folder / "musicgen_ldm.json").unlink()
+    config = folder / "unet" / "config.json"
+    settings = json.loads(config.read_text())
+    settings["attention_head_dim"] = heads
+    config.write_text(json.dumps(settings))
+
+
+def test_published_head_counts_are_corrected_unless_asked_not_to(folder: Path) -> None:
+    published(folder, heads=8)
+    assert load(folder).unet.config.attention_head_dim == [0, 1]
+    assert load(folder, reference_heads=False).unet.config.attention_head_dim == 8
+
+
+def test_other_head_counts_are_left_alone(folder: Path) -> None:
+    published(folder, heads=2)
+    assert load(folder).unet.config.attention_head_dim == 2
+
+
+def test_position_ids_of_old_files_are_tolerated(folder: Path) -> None:
+    file = folder / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    key = "text_model.embeddings.position_ids"
+    changed = {name: tensor for name, tensor in tensors.items() if name != key}
+    save_file(changed | {key: torch.arange(514)[None]}, file, metadata={"format": "pt"})
+    assert load(folder).clap.text(["a"]).shape == (1, 32)
+    save_file(changed, file, metadata={"format": "pt"})
+    assert load(folder).clap.text(["a"]).shape == (1, 32)
+
+
+def test_a_missing_weight_is_an_error(folder: Path) -> None:
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors.pop("decoder.conv_in.weight")
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 weights are missing.*decoder\.conv_in\.weight"):
+        load(folder)
+
+
+def test_truncated_weights_are_an_error(folder: Path) -> None:
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"unet: cannot be loaded"):
+        load(folder)
+
+
+def test_pickles_are_refused(folder: Path) -> None:
+    (folder / "vocoder" / "model.safetensors").unlink()
+    torch.save({}, folder / "vocoder" / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin.*refused"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model_index.json").write_text("{"), "not valid JSON"),
+        (lambda f: shutil.rmtree(f / "vae"), "vae/ is missing"),
+        (
+            lambda f: (f / "unet" / "config.json").unlink(),
+            "unet",
+        ),
+        (lambda f: (f / "model_index.json").unlink(), "no model_index.json"),
+    ],
+)
+def test_damaged_folders(folder: Path, damage: object, message: str) -> None:
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+def test_unknown_names_list_the_known_ones(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSICGEN_LDM_CHECKPOINTS", str(tiny_folder.parent))
+    assert resolve("tiny") == tiny_folder
+    with pytest.raises(CheckpointError, match="known here: tiny"):
+        resolve("no-such-name")
+
+
+def test_offline_means_offline() -> None:
+    with pytest.raises(CheckpointError, match="not on disk"):
+        resolve("ucsd-reach/musicldm", offline=True)
+
+
+def test_hashes_find_a_changed_and_a_missing_file(folder: Path) -> None:
+    assert verify(folder) == []
+    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    assert verify(folder) == [
+        "tokenizer/tokenizer.json is missing",
+        "scheduler/scheduler_config.json was changed",
+    ]
+
+
+def test_identity_follows_the_weights(tiny_checkpoint: Checkpoint, tiny_folder: Path) -> None:
+    assert identity(load(tiny_folder)) == identity(load(tiny_folder))
+    assert identity(tiny_checkpoint) == identity(initialise("tiny"))
+    assert identity(tiny_checkpoint) != identity(initialise("tiny", seed=1))
+
+
+def test_saving_never_replaces_and_never_leaves_halves(
+    tiny_checkpoint: Checkpoint, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match="exists already"):
+        save(tiny_checkpoint, tiny_folder)
+
+    def fail(folder: Path) -> dict[str, str]:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr("musicgen_ldm.checkpoint.writing.file_hashes", fail)
+    with pytest.raises(OSError, match="full"):
+        save(tiny_checkpoint, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []

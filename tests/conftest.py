@@ -1,0 +1,49 @@
+"""Fixtures that every area shares: a random tiny checkpoint, short sounds, no network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ldm.checkpoint import Checkpoint, initialise, save
+from musicgen_ldm.pipeline import MusicLDM
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Checkpoint:
+    return initialise("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tiny_checkpoint, tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder: Path) -> MusicLDM:
+    return MusicLDM.from_pretrained(tiny_folder, device="cpu")
+
+
+@pytest.fixture
+def rng() -> Iterator[np.random.Generator]:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def stereo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of two decaying notes a second at 44.1 kHz, stereo, float."""
+    rate = 44_100
+    time = np.arange(4 * rate) / rate
+    envelope = np.exp(-6 * (time % 0.5))
+    left = 0.4 * np.sin(2 * np.pi * 220 * time) * envelope
+    right = 0.3 * np.sin(2 * np.pi * 331 * time) * envelope
+    path = tmp_path_factory.mktemp("sounds") / "stereo.wav"
+    soundfile.write(path, np.stack([left, right], axis=1), rate, subtype="FLOAT")
+    return path
