@@ -1,0 +1,259 @@
+"""What the denoiser sees of a clip: its latent and the CLAP vectors that may condition it.
+
+Letters: B clips, T samples, D embedding, latent (C, N', M'). Moments are the posterior's mean and
+log-variance, (2 C, N', M'), so that a stored latent can still be sampled anew in each epoch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from torch import Generator, Tensor
+from torch.nn import functional as F
+from transformers import SpeechT5HifiGan
+
+from musicgen_ldm.audio import Waveform
+from musicgen_ldm.config.signal import MelConfig
+from musicgen_ldm.data.feature_store import Features, FeatureStore, clip_key, fill, usable
+from musicgen_ldm.data.mixed_clips import MixedClipDataset
+from musicgen_ldm.data.sampler import ClipRef
+from musicgen_ldm.mel import log_mel
+from musicgen_ldm.mixup.mix import latent_mixup
+from musicgen_ldm.models.clap import ClapEmbedder, audio_windows, clap_mel
+from musicgen_ldm.models.vae import decode
+from musicgen_ldm.models.vocoder import vocode
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch after the frozen networks.
+
+    Attributes:
+        moments: (B, 2 C, N', M') of the unscaled posterior.
+        latent: (B, C, N', M'), a scaled sample of it.
+        audio: CLAP embeddings of the sound, (B, D).
+    """
+
+    moments: Tensor
+    latent: Tensor
+    audio: Tensor
+
+
+class LatentEncoder:
+    """The frozen networks around the denoiser.
+
+    Args:
+        vae: Trained mel autoencoder.
+        vocoder: Only latent mixtures are decoded with it.
+        clap: Trained CLAP.
+        mel: Signal numbers.
+    """
+
+    def __init__(
+        self, vae: AutoencoderKL, vocoder: SpeechT5HifiGan, clap: ClapEmbedder, mel: MelConfig
+    ) -> None:
+        self.vae = vae
+        self.vocoder = vocoder
+        self.clap = clap
+        self.mel = mel
+
+    @torch.no_grad()
+    def encode(self, batch: dict[str, Any], generator: Generator) -> Encoded:
+        """Latents and audio conditions of waveforms, mixing latents where the batch says so.
+
+        Args:
+            batch: `waveform` (B, T); for latent mixup also `first`, `second` (B, T), `ratio` (B,)
+                and `mixed` (B,) boolean.
+            generator: Samples the posteriors.
+        """
+        waveform = batch["waveform"]
+        posterior = self.posterior(waveform)
+        latent = self.scaled(posterior.sample(generator))
+        encoded = Encoded(posterior.parameters, latent, self.embed_audio(waveform))
+        if "first" not in batch or not bool(batch["mixed"].any()):
+            return encoded
+        mixed = batch["mixed"]
+        halves = {name: batch[name][mixed] for name in ("first", "second", "ratio")}
+        mixture = self._mix(**halves, generator=generator)
+        return Encoded(
+            *(
+                old.masked_scatter(mixed.view(-1, *[1] * (old.ndim - 1)), new.to(old))
+                for old, new in zip(
+                    (encoded.moments, encoded.latent, encoded.audio),
+                    (mixture.moments, mixture.latent, mixture.audio),
+                    strict=True,
+                )
+            )
+        )
+
+    def _mix(self, first: Tensor, second: Tensor, ratio: Tensor, generator: Generator) -> Encoded:
+        """BLM: the mixture's own sound is what CLAP hears, decoded and vocoded (Chen et al. 2023).
+
+        The mixture of two independent Gaussians is Gaussian, so it has moments as well.
+        """
+        ours, theirs = self.posterior(first), self.posterior(second)
+        latent = latent_mixup(
+            self.scaled(ours.sample(generator)), self.scaled(theirs.sample(generator)), ratio
+        )
+        weight = ratio.to(latent).view(-1, 1, 1, 1)
+        mean = latent_mixup(ours.mean, theirs.mean, ratio)
+        variance = weight**2 * ours.var + (1 - weight) ** 2 * theirs.var
+        sound = vocode(self.vocoder, decode(self.vae, latent))
+        return Encoded(torch.cat([mean, variance.log()], dim=1), latent, self.embed_audio(sound))
+
+    def posterior(self, waveform: Tensor) -> DiagonalGaussianDistribution:
+        """VAE posterior of waveforms (B, T)."""
+        return self.vae.encode(log_mel(waveform, self.mel)).latent_dist
+
+    def scaled(self, latent: Tensor) -> Tensor:
+        """A raw latent at about unit variance."""
+        return latent * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def embed_audio(self, waveform: Tensor) -> Tensor:
+        """CLAP embeddings (B, D) of clips (B, T), all windows in one pass.
+
+        Equals `ClapEmbedder.audio` clip by clip.
+        """
+        extractor = self.clap.feature_extractor
+        assert extractor is not None
+        if extractor.sampling_rate != self.mel.sample_rate:
+            clips = [Waveform(clip, self.mel.sample_rate) for clip in waveform.cpu().numpy()]
+            resampled = np.stack([clip.resampled(extractor.sampling_rate).mono for clip in clips])
+            waveform = torch.from_numpy(resampled).to(waveform.device)
+        windows = torch.stack([audio_windows(clip, extractor) for clip in waveform])
+        count = windows.shape[1]
+        projected = self.clap.project(clap_mel(windows.flatten(0, 1), extractor))
+        return F.normalize(projected.float().unflatten(0, (-1, count)).mean(dim=1), dim=-1)
+
+    @torch.no_grad()
+    def embed_text(self, sentences: Sequence[str]) -> Tensor:
+        """CLAP embeddings (B, D) of sentences, in one padded pass."""
+        model = self.clap.model
+        limit = model.config.text_config.max_position_embeddings
+        tokens = self.clap.tokenizer(
+            list(sentences),
+            padding=True,
+            truncation=True,
+            max_length=limit - (model.config.text_config.pad_token_id or 0) - 1,
+            return_tensors="pt",
+        ).to(model.device)
+        hidden = model.text_model(
+            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+        ).pooler_output
+        return F.normalize(model.text_projection(hidden).float(), dim=-1)
+
+
+def sample_moments(moments: Tensor, generator: Generator) -> Tensor:
+    """A raw latent (B, C, N', M') from stored moments (B, 2 C, N', M')."""
+    return DiagonalGaussianDistribution(moments.float()).sample(generator)
+
+
+class LatentDataset:
+    """Stored features of a dataset's first epochs, computed when they are missing.
+
+    Epoch e reads variant e modulo `variants`, so crops and mixtures recur after so many epochs,
+    while posterior samples, captions and noise never do.
+
+    Args:
+        source: Clips, mixed or not.
+        encoder: The frozen networks, on their device.
+        store: Must be named after the networks, the source's settings and the mixup.
+        variants: How many epochs of `source` are stored.
+        batch: Clips encoded at once.
+    """
+
+    def __init__(
+        self,
+        source: MixedClipDataset,
+        encoder: LatentEncoder,
+        store: FeatureStore,
+        *,
+        variants: int,
+        batch: int,
+    ) -> None:
+        self.clips = source.source.clips
+        self.seed = source.source.seed
+        self.variants = variants
+        self.store = store
+        self.keys = [clip_key(clip, variant) for variant in range(variants) for clip in self.clips]
+
+        def compute(positions: Sequence[int]) -> list[tuple[int, Features]]:
+            found = usable(positions, lambda i: source[ClipRef(*divmod(i, len(self.clips)))])
+            return encode_examples(encoder, found, self.seed) if found else []
+
+        fill(store, self.keys, compute, batch=batch, label="features")
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, ref: ClipRef) -> dict[str, Any]:
+        """`{"id", "moments" (2 C, N', M'), "audio" (D,), "text" (D,)}`.
+
+        Raises:
+            TrainingError: If the clip could not be read when features were computed.
+        """
+        variant = ref.epoch % self.variants
+        features = self.store.read(self.keys[variant * len(self.clips) + ref.index])
+        rng = np.random.default_rng((self.seed, ref.epoch, ref.index))
+        text = features["text"][int(rng.integers(len(features["text"])))]
+        return {
+            "id": self.clips[ref.index].id,
+            "moments": features["moments"],
+            "audio": features["audio"].float(),
+            "text": text.float(),
+        }
+
+    def pairs(self, limit: int) -> tuple[Tensor, Tensor]:
+        """Text and audio embeddings (n, D) of the first `limit` stored clips."""
+        stored = [key for key in self.keys[: len(self.clips)] if key in self.store][:limit]
+        features = [self.store.read(key) for key in stored]
+        text = torch.stack([entry["text"][0] for entry in features])
+        return text.float(), torch.stack([entry["audio"] for entry in features]).float()
+
+
+def encode_examples(
+    encoder: LatentEncoder, found: Sequence[tuple[int, dict[str, Any]]], seed: int
+) -> list[tuple[int, Features]]:
+    """Features of examples, all captions embedded; half precision, which costs 1e-3 at most."""
+    examples = [example for _, example in found]
+    batch = stack_examples(examples)
+    device = encoder.vae.device
+    batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    generator = Generator(device).manual_seed(seed + found[0][0])
+    encoded = encoder.encode(batch, generator)
+    captions = [example["captions"] or [""] for example in examples]
+    text = encoder.embed_text([caption for group in captions for caption in group])
+    texts = text.split([len(group) for group in captions])
+    return [
+        (
+            position,
+            {
+                "moments": encoded.moments[row].half(),
+                "audio": encoded.audio[row].half(),
+                "text": texts[row].half(),
+            },
+        )
+        for row, (position, _) in enumerate(found)
+    ]
+
+
+def stack_examples(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Collate waveforms or stored features; strings and captions stay lists."""
+    batch: dict[str, Any] = {}
+    for name, first in examples[0].items():
+        values = [example[name] for example in examples]
+        if isinstance(first, Tensor):
+            batch[name] = torch.stack(values)
+        elif isinstance(first, np.ndarray):
+            batch[name] = torch.from_numpy(np.stack(values))
+        elif isinstance(first, bool | float):
+            batch[name] = torch.tensor(values)
+        else:
+            batch[name] = values
+    return batch

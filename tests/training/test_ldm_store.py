@@ -1,0 +1,162 @@
+"""The feature store: what was written comes back, nothing stale does, kills lose little."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from tiny_music import write_tiny_music
+
+from musicgen_ldm.config.mixup import MixupConfig
+from musicgen_ldm.data.clips import ClipDataset
+from musicgen_ldm.data.feature_store import FeatureStore, clip_key, fill, usable, weights_digest
+from musicgen_ldm.data.manifest import read_manifest
+from musicgen_ldm.data.mixed_clips import MixedClipDataset, merged_captions
+from musicgen_ldm.data.sampler import ClipRef
+from musicgen_ldm.errors import AudioError, TrainingError
+
+
+def features(value):
+    return {"a": torch.full((2, 3), float(value)), "b": torch.tensor([value, value + 1])}
+
+
+def test_what_was_written_is_read_by_another_process_too(tmp_path):
+    store = FeatureStore(tmp_path, {"weights": "x"})
+    store.write({"one": features(1), "two": features(2)})
+    store.write({"three": features(3)})
+    for reader in (
+        store,
+        FeatureStore(tmp_path, {"weights": "x"}),
+        pickle.loads(pickle.dumps(store)),
+    ):
+        assert len(reader) == 3
+        for number, key in enumerate(("one", "two", "three"), start=1):
+            entry = reader.read(key)
+            assert torch.equal(entry["a"], features(number)["a"])
+            assert torch.equal(entry["b"], features(number)["b"])
+
+
+def test_another_identity_is_another_store(tmp_path):
+    FeatureStore(tmp_path, {"weights": "x"}).write({"one": features(1)})
+    other = FeatureStore(tmp_path, {"weights": "y"})
+    assert "one" not in other
+    with pytest.raises(TrainingError, match="no features of 'one'"):
+        other.read("one")
+
+
+def test_filling_goes_on_where_it_stopped(tmp_path):
+    store = FeatureStore(tmp_path, {})
+    computed = []
+
+    def compute(positions):
+        if 96 in positions:
+            raise KeyboardInterrupt
+        computed.extend(positions)
+        return [(p, features(p)) for p in positions]
+
+    keys = [f"clip{i}" for i in range(100)]
+    with pytest.raises(KeyboardInterrupt):
+        fill(store, keys, compute, batch=16, label="test")
+    assert len(store) == 64  # one shard is complete
+    (tmp_path / store.folder.name / "torn.partial-1").write_bytes(b"killed while writing")
+
+    def compute_rest(positions):
+        computed.extend(positions)
+        return [(p, features(p)) for p in positions]
+
+    again = FeatureStore(tmp_path, {})
+    computed.clear()
+    fill(again, keys, compute_rest, batch=16, label="test")
+    assert sorted(computed) == list(range(64, 100))
+    assert len(again) == 100
+    assert again.read("clip99")["b"].tolist() == [99, 100]
+
+
+def test_unusable_clips_are_left_out(tmp_path, caplog):
+    def read(position):
+        if position == 1:
+            raise AudioError("1.wav: cannot be read")
+        return position
+
+    assert usable(range(3), read) == [(0, 0), (2, 2)]
+    assert "1.wav: cannot be read" in caplog.text
+
+
+def test_keys_change_with_what_the_features_depend_on(tmp_path):
+    from dataclasses import replace
+
+    clip = next(read_manifest(write_tiny_music(tmp_path)))
+    others = [
+        replace(clip, sha256="0" * 64),
+        replace(clip, captions=("another",)),
+        replace(clip, start_s=1.0),
+        replace(clip, downbeats_s=(0.0,)),
+    ]
+    keys = {clip_key(c) for c in (clip, *others)} | {clip_key(clip, 1)}
+    assert len(keys) == 6
+    assert clip_key(clip) == clip_key(replace(clip, licence="MIT", split="test"))
+
+
+def test_weights_digest_sees_every_weight():
+    first, second = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    second.load_state_dict(first.state_dict())
+    assert weights_digest(first) == weights_digest(second)
+    second.bias.data[1] += 1e-3
+    assert weights_digest(first) != weights_digest(second)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    manifest = write_tiny_music(tmp_path_factory.mktemp("music"))
+    chosen = [clip for clip in read_manifest(manifest) if clip.split == "train"]
+    return ClipDataset(
+        chosen, manifest.parent, sample_rate=16_000, num_samples=16_000, peak=0.5, seed=0
+    )
+
+
+@pytest.mark.parametrize("kind", ["none", "plain", "bam", "blm"])
+def test_examples_depend_on_epoch_and_index_alone(clips, kind):
+    dataset = MixedClipDataset(clips, MixupConfig(kind=kind, probability=1.0))
+    first, again = dataset[ClipRef(3, 2)], dataset[ClipRef(3, 2)]
+    other = dataset[ClipRef(4, 2)]
+    assert first.keys() == again.keys()
+    assert np.array_equal(first["waveform"], again["waveform"])
+    assert not np.array_equal(first["waveform"], other["waveform"])
+    assert first["mixed"] == (kind != "none")
+    assert ("first" in first) == (kind == "blm")
+
+
+def test_probability_zero_equals_no_mixup(clips):
+    plain = MixedClipDataset(clips, MixupConfig(kind="none"))
+    never = MixedClipDataset(clips, MixupConfig(kind="bam", probability=0.0))
+    assert all(not never[ClipRef(0, index)]["mixed"] for index in range(len(clips)))
+    assert plain[ClipRef(0, 1)]["captions"] == list(clips.clips[1].captions)
+
+
+def test_mixtures_are_normalised_and_partners_share_the_tempo(clips):
+    dataset = MixedClipDataset(clips, MixupConfig(kind="bam", probability=1.0))
+    rng = np.random.default_rng(0)
+    for index, clip in enumerate(clips.clips):
+        partner = dataset.draw_partner(index, rng)
+        assert partner.id != clip.id
+        assert partner.tags.bpm == clip.tags.bpm
+        example = dataset[ClipRef(0, index)]
+        assert np.abs(example["waveform"]).max() <= 0.5 + 1e-6
+        assert example["waveform"].shape == (16_000,)
+
+
+def test_latent_halves_are_peak_normalised_on_their_own(clips):
+    config = MixupConfig(kind="blm", probability=1.0, start="overlap")
+    example = MixedClipDataset(clips, config)[ClipRef(0, 0)]
+    assert 0 < example["ratio"] < 1
+    for half in ("first", "second"):
+        assert example[half].shape == (16_000,)
+        assert np.abs(example[half]).max() <= 0.5 + 1e-6
+
+
+def test_merged_captions_cover_both_clips():
+    merged = merged_captions(["A waltz", "A slow waltz"], ["Techno"], 0.8)
+    assert merged == ["A waltz, together with techno", "A slow waltz, together with techno"]
+    assert merged_captions(["A waltz"], [], 0.8) == ["A waltz"]
+    config = MixupConfig(kind="bam", probability=1.0, merge_captions=True)
+    assert config.merge_captions
