@@ -3,15 +3,14 @@
 import librosa
 import numpy as np
 
-from musicgen_ldm.audio import SILENCE_DBFS, FloatArray, Waveform, rms_dbfs
-from musicgen_ldm.beats.tracker import NO_BEATS, Beats
+from musicgen_ldm.audio import FloatArray, Waveform
+from musicgen_ldm.beats.tracker import NO_BEATS, Beats, has_sound
 
 SAMPLE_RATE = 22_050  # Hz; librosa's onset and tempo defaults are tuned for it
 HOP_LENGTH = 256  # samples; 86 frames per second
 BASS_BANDS = 12  # mel bands below about 200 Hz of 128 up to 11 kHz
 METERS = (4, 3)  # beats in a bar, the more frequent first
 WALTZ_MARGIN = 0.1  # of explained variance
-MIN_SECONDS = 1.0  # shorter sound holds no two beats of a common tempo
 
 
 class LibrosaTracker:
@@ -25,7 +24,7 @@ class LibrosaTracker:
 
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""
-        if waveform.seconds < MIN_SECONDS or rms_dbfs(waveform.mono) < SILENCE_DBFS:
+        if not has_sound(waveform):
             return NO_BEATS
         samples = waveform.resampled(SAMPLE_RATE).mono
         mel = librosa.feature.melspectrogram(y=samples, sr=SAMPLE_RATE, hop_length=HOP_LENGTH)

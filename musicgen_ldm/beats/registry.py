@@ -13,7 +13,23 @@ def _librosa() -> BeatTracker:
     return LibrosaTracker()
 
 
-_MAKERS: dict[str, Callable[[], BeatTracker]] = {"librosa": _librosa}
+def _tcn() -> BeatTracker:
+    from musicgen_ldm.beats.tcn_tracker import TcnTracker
+
+    return TcnTracker()
+
+
+def _beatnet() -> BeatTracker:
+    from musicgen_ldm.beats.beatnet_tracker import BeatNetTracker
+
+    return BeatNetTracker()
+
+
+_MAKERS: dict[str, Callable[[], BeatTracker]] = {
+    "tcn": _tcn,
+    "librosa": _librosa,
+    "beatnet": _beatnet,
+}
 DEFAULT = "librosa"
 TRACKERS = tuple(_MAKERS)
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from musicgen_ldm.audio import SILENCE_DBFS, Waveform, rms_dbfs
+from musicgen_ldm.audio import Waveform
 from musicgen_ldm.beats.decoder import decode
 from musicgen_ldm.beats.network import BeatNetwork, activations, beat_features
-from musicgen_ldm.beats.tracker import NO_BEATS, Beats
+from musicgen_ldm.beats.tracker import NO_BEATS, Beats, has_sound
 from musicgen_ldm.config.beats_training import BEAT_MEL, BeatNetworkConfig
 from musicgen_ldm.errors import CheckpointError
 
 WEIGHTS = Path(__file__).parent / "weights" / "tcn.safetensors"
-MIN_SECONDS = 1.0  # shorter sound holds no two beats of a common tempo
 
 
 def save_network(network: BeatNetwork, config: BeatNetworkConfig, path: Path) -> None:
@@ -70,7 +69,7 @@ class TcnTracker:
 
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""
-        if waveform.seconds < MIN_SECONDS or rms_dbfs(waveform.mono) < SILENCE_DBFS:
+        if not has_sound(waveform):
             return NO_BEATS
         probability = activations(self.network, beat_features(waveform))
         return decode(probability.numpy(), BEAT_MEL.frame_rate)

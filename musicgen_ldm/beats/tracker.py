@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import theilslopes
 
-from musicgen_ldm.audio import Waveform
+from musicgen_ldm.audio import SILENCE_DBFS, Waveform, rms_dbfs
 
-TimesArray = npt.NDArray[np.float64]
+MIN_SECONDS = 1.0  # shorter sound holds no two beats of a common tempo
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,11 @@ class BeatTracker(Protocol):
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""
         ...
+
+
+def has_sound(waveform: Waveform) -> bool:
+    """Whether there is enough sound to look for beats at all."""
+    return waveform.seconds >= MIN_SECONDS and rms_dbfs(waveform.mono) >= SILENCE_DBFS
 
 
 def steady_period_s(beats_s: Sequence[float]) -> float:
