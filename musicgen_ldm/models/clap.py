@@ -190,8 +190,11 @@ class ClapEmbedder:
         rate = self.feature_extractor.sampling_rate
         samples = torch.from_numpy(waveform.resampled(rate).mono).to(self.model.device)
         windows = audio_windows(samples, self.feature_extractor)
-        projected = self.project(clap_mel(windows, self.feature_extractor))
-        return F.normalize(projected.mean(dim=0, keepdim=True), dim=-1)
+        # One window at a time keeps memory independent of the clip's length.
+        projected = [
+            self.project(clap_mel(window[None], self.feature_extractor)) for window in windows
+        ]
+        return F.normalize(torch.stack(projected).mean(dim=0), dim=-1)
 
     def project(self, mel: Tensor) -> Tensor:
         """Unnormalised audio projections (B, D) of tower inputs (B, 1, N, M); keeps gradients."""

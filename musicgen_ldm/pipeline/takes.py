@@ -24,6 +24,8 @@ TEMPO_WEIGHT = 0.2
 KEY_WEIGHT = 0.1
 HEALTH_WEIGHT = 1.0
 MIN_MEASURED_S = 1.0  # shorter sound has no tempo, key or seam worth naming
+MAX_MEASURED_S = 60.0  # tempo and key are those of the first minute, in bounded memory
+SEAM_CONTEXT_S = 10.0  # a seam is compared with the sound this far to either side
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def measure(
     }
     if waveform.seconds < MIN_MEASURED_S or "silent" in health.faults:
         return found
-    tempo, key = measure_tempo(waveform), measure_key(waveform)
+    beginning = excerpt(waveform, 0.0, MAX_MEASURED_S)
+    tempo, key = measure_tempo(beginning), measure_key(beginning)
     found |= {
         "bpm": tempo.bpm,
         "bpm_confidence": tempo.confidence,
@@ -72,8 +75,20 @@ def measure(
     if request.loop:
         found["seam"] = loop_seam_score(waveform)
     elif seams_s:
-        found["seam"] = seam_score(waveform, seams_s)
+        found["seam"] = max(_seam(waveform, seam_s) for seam_s in seams_s)
     return found
+
+
+def excerpt(waveform: Waveform, start_s: float, end_s: float) -> Waveform:
+    """The part of a waveform between two times; it is clipped to the waveform."""
+    rate = waveform.sample_rate
+    first, last = max(0, round(start_s * rate)), round(end_s * rate)
+    return Waveform(waveform.samples[:, first:last], rate)
+
+
+def _seam(waveform: Waveform, seam_s: float) -> float:
+    start_s = max(0.0, seam_s - SEAM_CONTEXT_S)
+    return seam_score(excerpt(waveform, start_s, seam_s + SEAM_CONTEXT_S), seam_s - start_s)
 
 
 def score(
