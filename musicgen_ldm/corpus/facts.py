@@ -21,7 +21,7 @@ MEDIUM_BPM = (94.0, 122.0)
 FAST_ABOVE_BPM = 132.0
 
 SPARSE_BELOW_ONSETS_PER_S = 2.0
-BUSY_ABOVE_ONSETS_PER_S = 8.0
+BUSY_ABOVE_ONSETS_PER_S = 11.0
 DARK_BELOW, BRIGHT_ABOVE = -0.35, 0.35
 DRY_BELOW, WIDE_ABOVE = 0.15, 0.6
 ENTRY_AFTER_S = 2.0  # an entry is told only if the clip runs this long, and a bar, without
