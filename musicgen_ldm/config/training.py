@@ -53,10 +53,24 @@ class EmaConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdversaryConfig:
+    """Discriminator of a stage that sharpens its output adversarially."""
+
+    start_step: int = 50_000  # until then the discriminator is neither called nor trained
+    width: int = 64  # channels of its first layer; the others follow
+    weight: float = 1.0  # of the adversarial loss
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def active(self, step: int) -> bool:
+        """Whether it takes part in the step after `step` finished ones."""
+        return step >= self.start_step
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which clips, and how each becomes an example."""
 
-    manifest: str = ""  # JSONL written by `corpus build` or `prepare`
+    manifest: str = "data/corpus/manifest.jsonl"  # written by `corpus build` or `prepare`
     seconds: float = CLIP_SECONDS  # window cropped from each clip
     peak: float = 0.5  # each clip is scaled to this peak before it is cropped
     licences: tuple[str, ...] = ()  # train on these licences only; empty allows all

@@ -25,7 +25,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import (
-    DistributedDataParallelKwargs,
     DistributedType,
     GradientAccumulationPlugin,
     send_to_device,
@@ -35,6 +34,7 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
 
+from musicgen_ldm.checkpoint.quiet import quiet_libraries
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.configio import to_plain
 from musicgen_ldm.data.loading import SkipLog, build_loader
@@ -276,7 +276,7 @@ class Trainer:
         if self.run.checkpoints.latest() != self.run.checkpoints.path(self.step):
             self._save()
         if self.accelerator.is_main_process:
-            with self._evaluation():
+            with self._evaluation(), quiet_libraries():
                 unfinished = self.run.export.with_suffix(".partial")
                 unfinished.mkdir(exist_ok=True)
                 self.task.export(unfinished)
@@ -399,7 +399,6 @@ def _build_accelerator(config: StageConfig) -> Accelerator:
         mixed_precision=config.run.precision,
         dynamo_backend="inductor" if config.run.compile else None,
         gradient_accumulation_plugin=GradientAccumulationPlugin(sync_with_dataloader=False),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         log_with=_installed_trackers(config) or None,
         project_dir=config.run.out,
     )

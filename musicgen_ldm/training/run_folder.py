@@ -22,7 +22,7 @@ from musicgen_ldm import __version__
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.configio import dump_yaml, to_plain
-from musicgen_ldm.errors import TrainingError
+from musicgen_ldm.errors import ManifestError, TrainingError
 from musicgen_ldm.training.checkpoints import CheckpointStore
 
 FREE_TO_CHANGE = ("run", "max_steps")  # between a run and its continuation
@@ -118,10 +118,20 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def manifest_hash(config: StageConfig) -> str | None:
-    """SHA-256 of the manifest's bytes; None for a stage that reads none."""
+    """SHA-256 of the manifest's bytes; None for a stage that reads none.
+
+    Raises:
+        ManifestError: If the file does not exist.
+    """
     if not config.data.manifest:
         return None
-    return hashlib.sha256(Path(config.data.manifest).read_bytes()).hexdigest()
+    path = Path(config.data.manifest)
+    if not path.is_file():
+        raise ManifestError(
+            f"data.manifest: {path} does not exist; `musicgen-ldm corpus build` or `prepare` "
+            "writes one, then set data.manifest=PATH"
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

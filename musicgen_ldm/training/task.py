@@ -139,6 +139,11 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(True)
 
 
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context without autocast: spectra and their losses lose too much in bfloat16."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside distributed and compile wrappers."""
     if isinstance(module, nn.parallel.DistributedDataParallel):

@@ -1,9 +1,14 @@
 import json
 import math
+import os
 import resource
+import signal
+import socket
+import traceback
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 from toy_task import ToyTask, toy_config
 
@@ -30,14 +35,34 @@ def weights(trainer):
     }
 
 
+def training_lines(trainer):
+    return [line for line in read_metrics(trainer.run.metrics) if "lr/generator" in line]
+
+
 def assert_equal(first, second):
     assert first.keys() == second.keys()
     for key in first:
         assert torch.equal(first[key], second[key]), key
 
 
-class Killed(Exception):
-    pass
+def in_processes(work, num_processes=1):
+    """Run `work(rank)` in forked processes; returns their exit codes, -9 for a killed one."""
+    children = []
+    for rank in range(num_processes):
+        child = os.fork()
+        if child == 0:
+            try:
+                work(rank)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def kill_self(*_args, **_kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_run_leaves_config_metrics_samples_checkpoints_export_and_report(tmp_path):
@@ -75,21 +100,76 @@ def test_accumulation_equals_the_large_batch(tmp_path):
         torch.testing.assert_close(weights(small)[key], value, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("killed_at", [1, 4, 7])
-def test_a_killed_run_resumes_to_the_last_bit(tmp_path, killed_at):
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("moment", ["step 1", "step 4", "step 7", "saving", "renaming"])
+def test_a_killed_run_resumes_to_the_last_bit(tmp_path, monkeypatch, moment):
     whole = train(tmp_path / "whole", run={"log_every": 2})
 
-    def die(index):
-        if index == killed_at:
-            raise Killed
+    def doomed(_rank):
+        last_step = int(moment.removeprefix("step ")) if moment.startswith("step") else None
+        if moment == "saving":
+            monkeypatch.setattr(torch, "save", kill_self)
+        if moment == "renaming":
+            monkeypatch.setattr(os, "rename", kill_self)
+        options = {"on_step": lambda index: kill_self() if index == last_step else None}
+        train(tmp_path / "cut", task_options=options, run={"log_every": 2})
 
-    with pytest.raises(Killed):
-        train(tmp_path / "cut", task_options={"on_step": die}, run={"log_every": 2})
+    assert in_processes(doomed) == [-signal.SIGKILL]
     resumed = train(tmp_path / "cut", resume=True, run={"log_every": 2})
     assert_equal(weights(whole), weights(resumed))
     average = [t.averages.averages["generator"].shadow_params for t in (whole, resumed)]
     assert all(torch.equal(a, b) for a, b in zip(*average, strict=True))
     assert read_metrics(whole.run.metrics) == read_metrics(resumed.run.metrics)
+
+
+@pytest.fixture
+def distributed(monkeypatch):
+    """Environment that `accelerate launch` would give each of two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def become(rank):
+        for state in (PartialState, AcceleratorState, GradientState):
+            state._reset_state()
+        for name, value in {
+            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2,
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, str(value))
+
+    return become
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(("adversarial", "tolerance"), [(False, 1e-6), (True, 2e-3)])
+def test_two_processes_equal_one_with_twice_the_accumulation(
+    tmp_path, distributed, adversarial, tolerance
+):
+    """And a run of two goes on as one.
+
+    A GAN is not quite invariant: the discriminator moves before the generator's last micro-batch,
+    which is one micro-batch in one process and two in two.
+    """
+    options = {"task_options": {"adversarial": adversarial}, "run": {"micro_batch": 1}}
+
+    def rank_of_two(rank):
+        distributed(rank)
+        train(tmp_path / "two", **options)
+        distributed(rank)
+        train(tmp_path / "half", max_steps=5, **options)
+
+    assert in_processes(rank_of_two, 2) == [0, 0]
+    one = train(tmp_path / "one", **options)
+    resumed = train(tmp_path / "half", resume=True, **options)
+    two = train(tmp_path / "two", resume=True, **options)
+    for other in (two, resumed):
+        assert other.step == 8
+        for key, value in weights(one).items():
+            torch.testing.assert_close(weights(other)[key], value, rtol=0, atol=tolerance)
+        lines = [training_lines(trainer) for trainer in (one, other)]
+        for first, second in zip(*lines, strict=True):
+            assert first == pytest.approx(second, rel=10 * tolerance, abs=10 * tolerance)
 
 
 def test_slices_of_a_run_equal_the_whole(tmp_path):

@@ -20,7 +20,7 @@ def toy_config(out, **changes):
     defaults = {
         "stage": "toy", "preset": "tiny", "batch_size": 4, "max_steps": 8,
         "ema": EmaConfig(decay=0.9), "optim": OptimConfig(lr=1e-2, warmup_steps=2),
-        "data": DataConfig(max_skipped=0.2),
+        "data": DataConfig(manifest="", max_skipped=0.2),
     }  # fmt: skip
     return StageConfig(run=RunConfig(**run), **(defaults | changes))
 

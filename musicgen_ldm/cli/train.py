@@ -1,0 +1,50 @@
+"""Train one stage: clap, vae, vocoder, ldm or beats.
+
+`accelerate launch -m musicgen_ldm train …` does the same on several processes.
+"""
+
+import argparse
+import logging
+
+HELP = "train one stage from a configuration file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, e.g. configs/pocket/vae.yaml")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a value, e.g. optim.lr=3e-5"
+    )
+    parser.add_argument("--out", metavar="DIR", help="run folder, in place of run.out")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest checkpoint of the run folder"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print configuration, sizes, memory and the first batch's shapes, and stop",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or describe what would be trained."""
+    from musicgen_ldm.training.stages import load_stage_config, task_factory
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    overrides = args.overrides + ([f"run.out={args.out}"] if args.out else [])
+    config = load_stage_config(args.config, overrides)
+    make_task = task_factory(config)
+    if args.dry_run:
+        from musicgen_ldm.training.dry_run import describe
+        from musicgen_ldm.training.loop import split_batch
+
+        print(describe(config, make_task(), split_batch(config, num_processes=1)[0]))
+        return 0
+    from musicgen_ldm.training.loop import Trainer
+
+    trainer = Trainer(config, make_task, resume=args.resume)
+    finished = trainer.fit()
+    if trainer.accelerator.is_main_process:
+        state = "finished" if finished else "stopped early; go on with --resume"
+        print(f"{trainer.run.path}: step {trainer.step} of {config.max_steps}, {state}")
+    return 0

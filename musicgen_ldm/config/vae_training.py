@@ -1,0 +1,28 @@
+"""The `vae` stage: weights of its losses, all of which are means over their elements."""
+
+from dataclasses import dataclass, field
+
+from musicgen_ldm.config.training import AdversaryConfig, OptimConfig, StageConfig
+
+_ADAM = OptimConfig(name="adam", lr=4.5e-6, betas=(0.5, 0.9), weight_decay=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeStageConfig(StageConfig):
+    """Mel autoencoder; the defaults are the released recipe (Chen et al. 2023).
+
+    The published KL weight of 1 multiplies a KL that is *averaged* over the latent, but stands
+    against a reconstruction error *summed* over the 1024 x 64 mel values. Here both are means, so
+    that no weight depends on the length of the crop; the same balance is then 1 / 65,536.
+    AudioLDM's published weight of 1000 is 0.015 in this unit.
+    """
+
+    stage: str = "vae"
+    batch_size: int = 4
+    optim: OptimConfig = field(default_factory=lambda: _ADAM)
+    kl_weight: float = 1 / 65_536
+    multiscale_weight: float = 1.0  # of the perceptual term, see training/spectral.py
+    adversary: AdversaryConfig | None = field(
+        default_factory=lambda: AdversaryConfig(weight=0.5, optim=_ADAM)
+    )
+    scale_clips: int = 256  # clips over which the latent's scale is measured at export
