@@ -17,6 +17,10 @@ PACKAGING := setup.cfg pyproject.toml
 # Compiling what is imported, when it is, takes half the time of compiling all that is installed.
 INSTALL = install -q --no-compile
 
+# Sampled instruments of the corpus; pyaudio, which it asks for, needs a compiler and is for live
+# playing only.
+SAMPLER = --no-deps tinysoundfont
+
 # Two models in two processes run faster than one model on two threads, and results do not
 # depend on the number of cores.
 RUN_TESTS = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
@@ -70,9 +74,11 @@ $(VENV)/.demo: constraints/known-good.txt $(PACKAGING)
 $(VENV)/.dev: constraints/known-good.txt $(PACKAGING)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip $(INSTALL) -c $< -e ".[dev]"
+	$(VENV)/bin/pip $(INSTALL) -c $< $(SAMPLER)
 	@touch $@
 
 $(OLDEST_VENV)/.dev: constraints/oldest.txt $(PACKAGING)
 	$(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/pip $(INSTALL) -c $< -e ".[dev]"
+	$(OLDEST_VENV)/bin/pip $(INSTALL) -c $< $(SAMPLER)
 	@touch $@
