@@ -22,6 +22,7 @@ FAST_ABOVE_BPM = 132.0
 
 SPARSE_BELOW_ONSETS_PER_S = 2.0
 BUSY_ABOVE_ONSETS_PER_S = 11.0
+SAME_ONSET_S = 0.05
 DARK_BELOW, BRIGHT_ABOVE = -0.35, 0.35
 DRY_BELOW, WIDE_ABOVE = 0.15, 0.6
 ENTRY_AFTER_S = 2.0  # an entry is told only if the clip runs this long, and a bar, without
@@ -154,8 +155,11 @@ def _onsets(score: Score, part: Part) -> list[float]:
 
 
 def _density(score: Score, pitched: Sequence[Part]) -> Any:
-    """Word for the rate of distinct onsets (a chord counts once for each part)."""
-    onsets = sum(len({round(time, 2) for time in _onsets(score, part)}) for part in pitched)
+    """Word for the rate of onsets; the notes of a chord, however strummed, count once."""
+    onsets = 0
+    for part in pitched:
+        times = sorted(_onsets(score, part))
+        onsets += bool(times) + sum(b - a > SAME_ONSET_S for a, b in pairwise(times))
     rate = onsets / score.clip_seconds
     return _side(rate, SPARSE_BELOW_ONSETS_PER_S, BUSY_ABOVE_ONSETS_PER_S, "sparse", "busy")
 

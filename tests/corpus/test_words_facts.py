@@ -66,7 +66,7 @@ def test_density_counts_chords_once_and_brightness_is_the_mean():
     assert facts_of(score([comp]), [comp]).density == "sparse"
     assert facts_of(score([comp]), [comp]).brightness == "dark"
     assert facts_of(score([comp, LEAD]), [comp, LEAD]).brightness is None
-    busy = part("lead", "violin", np.arange(0, 20, 0.1))
+    busy = part("lead", "violin", np.arange(0, 20, 0.08))
     assert facts_of(score([busy]), [busy]).density == "busy"
 
 
