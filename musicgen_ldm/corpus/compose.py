@@ -11,7 +11,6 @@ from types import MappingProxyType
 from musicgen_ldm.corpus.lines import write_parts
 from musicgen_ldm.corpus.perform import recast
 from musicgen_ldm.corpus.piece import FOREGROUND, Plan, make_plan
-from musicgen_ldm.corpus.rhythm import stream
 from musicgen_ldm.corpus.score import Chord, Note, Part, Score, Section
 from musicgen_ldm.corpus.theory import key_name, prefers_flats
 from musicgen_ldm.errors import CorpusError
@@ -67,7 +66,7 @@ def _clip_start(plan: Plan, end: float, clip_seconds: float) -> float:
     """Anywhere in the piece; the same place in the form whatever the tempo."""
     room = end - clip_seconds
     assert room > 0, "arrange() makes pieces longer than their clips"
-    return stream(plan.seed, plan.split, "clip").random() * room
+    return plan.dice.roll("clip").random() * room
 
 
 def _featured(parts: list[Part], start: float, end: float) -> Part:
@@ -95,7 +94,7 @@ def _score(
     flats = prefers_flats(plan.tonic, plan.mode)
     names = [bar.section for bar in plan.bars]
     return Score(
-        seed=plan.seed,
+        seed=plan.dice.seed,
         genre=genre.name,
         kind=genre.kind,
         mood=plan.mood.name,

@@ -9,10 +9,9 @@ from musicgen_ldm.corpus.melody import CONTOURS, Motif, Voice, invent_motif, wri
 from musicgen_ldm.corpus.patterns import Pattern
 from musicgen_ldm.corpus.perform import perform
 from musicgen_ldm.corpus.piece import Plan
-from musicgen_ldm.corpus.rhythm import stream
 from musicgen_ldm.corpus.score import Part, Role
 from musicgen_ldm.corpus.solo import choose_figure, write_accompaniment
-from musicgen_ldm.corpus.splits import patterns_of, share_of
+from musicgen_ldm.corpus.splits import SHARED_KINDS, patterns_of, share_of
 from musicgen_ldm.corpus.themes import write_theme
 
 # MIDI note around which each role sits, before mood and the instrument's own range.
@@ -43,11 +42,12 @@ class Parts:
 
     def pick(self, kind: str) -> dict[str, Pattern]:
         """One pattern of `kind` for section "b" and one for the "other" ones."""
-        rng = stream(self.plan.seed, self.plan.split, "pattern", kind)
-        known = patterns_of(self.plan.genre, kind, self.plan.split)
+        rng = self.plan.dice.roll("pattern", kind)
+        known = patterns_of(self.plan.genre, kind, self.plan.dice.split)
         first = rng.choice(known)
         second = rng.choice(known) if rng.random() < SECOND_PATTERN_CHANCE else first
-        self.used += [first.digest, second.digest]
+        if kind not in SHARED_KINDS:
+            self.used += [first.digest, second.digest]
         return {"other": first, "b": second}
 
     def seat(self, role: Role, instrument: Instrument) -> Seat:
@@ -86,7 +86,7 @@ def _events(writer: Parts, role: Role) -> list[Event]:
         return _sweeps(plan)
     instrument = get_instrument(plan.players[role])
     seat = writer.seat(role, instrument)
-    rng = stream(plan.seed, plan.split, "line", role)
+    rng = plan.dice.roll("line", role)
     events: list[Event] = []
     for section, pattern in writer.pick(role).items():
         bars = writer.bars(role, section)
@@ -102,16 +102,16 @@ def _events(writer: Parts, role: Role) -> list[Event]:
 def _drums(writer: Parts, role: Role) -> list[Event]:
     plan = writer.plan
     beats, density = plan.genre.meter.beats, plan.mood.density
-    rng = stream(plan.seed, plan.split, "line", role)
+    rng = plan.dice.roll("line", role)
     grooves = writer.pick(role)
     keeper = exchange_keeper(
-        grooves["other"], patterns_of(plan.genre, role, plan.split), KEEPER_CHANCE, rng
+        grooves["other"], patterns_of(plan.genre, role, plan.dice.split), KEEPER_CHANCE, rng
     )
     writer.used += [keeper.digest] if keeper else []
     fills: dict[int, Pattern] = {}
     events: list[Event] = []
     if role == "drums":
-        known = patterns_of(plan.genre, "fills", plan.split)
+        known = patterns_of(plan.genre, "fills", plan.dice.split)
         fills = {bar: rng.choice(known) for bar in writer.bars(role) if plan.bars[bar].has_fill}
         writer.used += [fill.digest for fill in fills.values()]
         crashes = [bar for bar in writer.bars(role) if plan.bars[bar].has_crash]
@@ -126,7 +126,7 @@ def _drums(writer: Parts, role: Role) -> list[Event]:
 def _bass(writer: Parts) -> list[Event]:
     plan = writer.plan
     instrument = get_instrument(plan.players["bass"])
-    rng = stream(plan.seed, plan.split, "line", "bass")
+    rng = plan.dice.roll("line", "bass")
     shift = max(-4, min(4, plan.mood.register // 2))
     floor = max(instrument.low, BASS_FLOOR + rng.randrange(4) + shift)
     events: list[Event] = []
@@ -162,9 +162,9 @@ def _lead(writer: Parts, instrument: Instrument) -> list[Event]:
 
 def _motif(writer: Parts, number: int, voice: Voice) -> Motif:
     plan = writer.plan
-    rng = stream(plan.seed, plan.split, "motif", number)
-    cell = rng.choice(patterns_of(plan.genre, "lead", plan.split))
-    contour = rng.choice(share_of(CONTOURS, plan.split))
+    rng = plan.dice.roll("motif", number)
+    cell = rng.choice(patterns_of(plan.genre, "lead", plan.dice.split))
+    contour = rng.choice(share_of(CONTOURS, plan.dice.split))
     writer.used += [cell.digest, contour.digest]
     return invent_motif(cell, contour, plan.genre.meter.beats, voice.span, voice.density, rng)
 
@@ -179,7 +179,7 @@ def _sweeps(plan: Plan) -> list[Event]:
 def _solo(writer: Parts) -> Part:
     plan = writer.plan
     instrument = get_instrument(plan.players["lead"])
-    rng = stream(plan.seed, plan.split, "line", "solo")
+    rng = plan.dice.roll("line", "solo")
     figure = choose_figure(instrument, plan.genre.figures, rng)
     has_melody = figure in ("melody", "accompanied", "drone") or plan.theme is not None
     patterns: dict[str, Pattern] = {

@@ -33,8 +33,6 @@ ALPHABETS = {
 }
 # Every kind of pattern that is drums rather than pitches.
 DRUM_KINDS = ("drums", "fills", "percussion")
-# Share of every kind's patterns that only the test split hears.
-HELD_OUT_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +143,3 @@ def _resolution(symbols: str, steps: str, meter: Meter, grid: int) -> tuple[floa
         f"{steps!r} has {count} steps; a bar of {meter.name} has {bar_steps} here "
         f"(or any multiple of {meter.beats})"
     )
-
-
-def held_out(digests: list[str]) -> frozenset[str]:
-    """The share of `digests` that is kept for the test split: those lowest by content hash."""
-    count = max(1, round(len(digests) * HELD_OUT_SHARE))
-    ranked = sorted(set(digests), key=lambda digest: hashlib.sha256(digest.encode()).digest())
-    return frozenset(ranked[:count])

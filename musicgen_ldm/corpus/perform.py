@@ -7,7 +7,6 @@ from musicgen_ldm.corpus.arrange import SECTION_FORCE, Bar
 from musicgen_ldm.corpus.events import Event
 from musicgen_ldm.corpus.instruments import get_instrument
 from musicgen_ldm.corpus.piece import Plan
-from musicgen_ldm.corpus.rhythm import stream
 from musicgen_ldm.corpus.score import Note, Part, Role
 from musicgen_ldm.corpus.voicing import fit_octave
 
@@ -37,7 +36,7 @@ def perform(plan: Plan, role: Role, events: list[Event], name: str | None = None
         instrument can do no more.
     """
     instrument = get_instrument(name or plan.players[role])
-    rng = stream(plan.seed, plan.split, "touch", role)
+    rng = plan.dice.roll("touch", role)
     lag = rng.uniform(-PLAYER_LAG_S, PLAYER_LAG_S)
     notes = [_note(plan, role, event, lag, rng) for event in sorted(events)]
     if not instrument.is_drums:

@@ -8,7 +8,7 @@ from musicgen_ldm.corpus.genre import Genre, list_genres, load_genre
 from musicgen_ldm.corpus.harmony import Harmony, lay_out
 from musicgen_ldm.corpus.instruments import get_instrument
 from musicgen_ldm.corpus.moods import Mood, get_mood
-from musicgen_ldm.corpus.rhythm import Clock, stream, weighted
+from musicgen_ldm.corpus.rhythm import Clock, Dice, weighted
 from musicgen_ldm.corpus.score import Role
 from musicgen_ldm.corpus.splits import check_split, progressions_of, share_of
 from musicgen_ldm.corpus.themes import Theme, load_themes
@@ -35,8 +35,7 @@ class Plan:
     """Everything decided about a piece but its notes.
 
     Attributes:
-        seed: Of the piece.
-        split: "train", "valid" or "test".
+        dice: Seed, split and the random streams they start.
         genre: Genre file.
         mood: Drives.
         tonic: Pitch class.
@@ -49,8 +48,7 @@ class Plan:
         bars: Form.
     """
 
-    seed: int
-    split: str
+    dice: Dice
     genre: Genre
     mood: Mood
     tonic: int
@@ -91,25 +89,26 @@ def make_plan(
     check_split(split)
     check_overrides(overrides)
     chosen = load_genre(genre) if genre is not None else draw_genre(seed, split)
-    mood = _mood(chosen, seed, split, overrides)
-    theme = _theme(chosen, seed, split)
-    mode = _mode(chosen, mood, theme, seed, split, overrides)
-    tonic = stream(seed, split, "key").randrange(12)
+    dice = Dice(seed, split, chosen.name)
+    mood = _mood(chosen, dice, overrides)
+    theme = _theme(chosen, dice)
+    mode = _mode(chosen, mood, theme, dice, overrides)
+    tonic = dice.roll("key").randrange(12)
     if "key" in overrides:
         tonic = tonic_pitch_class(str(overrides["key"]))
-    own_bpm = _tempo(chosen, mood, seed, split)
+    own_bpm = _tempo(chosen, mood, dice)
     bpm = float(overrides.get("bpm", own_bpm))  # type: ignore[arg-type]
-    players = cast_players(chosen, mood, theme, seed, split, overrides)
+    players = cast_players(chosen, mood, theme, dice, overrides)
     # The form follows the genre's own tempo: a contrast pair in tempo keeps its form.
     bar_seconds = chosen.meter.beats * 60 / own_bpm
     needed = (clip_seconds + SPARE_SECONDS) * max(1.0, bpm / own_bpm)
-    form = stream(seed, split, "form")
+    form = dice.roll("form")
     bars = arrange(chosen.kind, frozenset(players), bar_seconds, needed, form)
-    harmony, used = _harmonise(chosen, theme, bars, tonic, mode, seed, split)
+    harmony, used = _harmonise(chosen, theme, bars, tonic, mode, dice)
     rubato = 0.06 if chosen.kind == "solo" and chosen.swing.share == 0.5 else 0.0
     clock = Clock(bpm, chosen.swing, rubato, 2.0 * chosen.meter.beats)
     return Plan(
-        seed=seed, split=split, genre=chosen, mood=mood, tonic=tonic, mode=mode, clock=clock,
+        dice=dice, genre=chosen, mood=mood, tonic=tonic, mode=mode, clock=clock,
         players=players, harmony=harmony, used=used, theme=theme, bars=bars,
     )  # fmt: skip
 
@@ -120,21 +119,21 @@ def draw_genre(seed: int, split: str) -> Genre:
     for name in list_genres():
         loaded = load_genre(name)
         by_kind.setdefault(loaded.kind, []).append(loaded)
-    rng = stream(seed, split, "genre")
+    rng = Dice(seed, split).roll("genre")
     kind = weighted(rng, {kind: KIND_WEIGHTS[kind] for kind in sorted(by_kind)})
     return rng.choice(by_kind[kind])
 
 
-def _mood(genre: Genre, seed: int, split: str, overrides: Mapping[str, object]) -> Mood:
+def _mood(genre: Genre, dice: Dice, overrides: Mapping[str, object]) -> Mood:
     if "mood" in overrides:
         return get_mood(str(overrides["mood"]))
-    return get_mood(stream(seed, split, "mood").choice(genre.moods))
+    return get_mood(dice.roll("mood").choice(genre.moods))
 
 
-def _theme(genre: Genre, seed: int, split: str) -> Theme | None:
-    rng = stream(seed, split, "theme")
+def _theme(genre: Genre, dice: Dice) -> Theme | None:
+    rng = dice.roll("theme")
     fitting = [theme for theme in load_themes() if theme.meter == genre.meter.name]
-    fitting = [theme for theme in share_of(fitting, split) if theme.mode in genre.modes]
+    fitting = [theme for theme in share_of(fitting, dice.split) if theme.mode in genre.modes]
     has_melody = "lead" in genre.instruments
     return rng.choice(fitting) if rng.random() < THEME_SHARE and fitting and has_melody else None
 
@@ -143,8 +142,7 @@ def _mode(
     genre: Genre,
     mood: Mood,
     theme: Theme | None,
-    seed: int,
-    split: str,
+    dice: Dice,
     overrides: Mapping[str, object],
 ) -> str:
     if "mode" in overrides:
@@ -155,27 +153,26 @@ def _mode(
     if theme is not None:
         return theme.mode
     weights = {mode: weight * mood.modes.get(mode, 0.15) for mode, weight in genre.modes.items()}
-    return weighted(stream(seed, split, "mode"), weights)
+    return weighted(dice.roll("mode"), weights)
 
 
-def _tempo(genre: Genre, mood: Mood, seed: int, split: str) -> float:
+def _tempo(genre: Genre, mood: Mood, dice: Dice) -> float:
     low, high = genre.tempo
     third = (high - low) / 3
     start = low + third * ("slow", "mid", "fast").index(mood.tempo)
-    return round(stream(seed, split, "tempo").uniform(start, start + third), 1)
+    return round(dice.roll("tempo").uniform(start, start + third), 1)
 
 
 def cast_players(
     genre: Genre,
     mood: Mood,
     theme: Theme | None,
-    seed: int,
-    split: str,
+    dice: Dice,
     overrides: Mapping[str, object],
 ) -> dict[Role, str]:
     """Which roles take part, and who plays them."""
     players: dict[Role, str] = {}
-    roles = _roles(genre, mood, seed, split)
+    roles = _roles(genre, mood, dice)
     if theme is not None:
         roles.add("lead")
     if overrides.get("drums") is True:
@@ -192,11 +189,11 @@ def cast_players(
                 name: w * (FAVOUR if name in mood.favours else 1.0)
                 for name, w in (fresh or weights).items()
             }
-            players[role] = weighted(stream(seed, split, "player", role), liked)
+            players[role] = weighted(dice.roll("player", role), liked)
     return players
 
 
-def _roles(genre: Genre, mood: Mood, seed: int, split: str) -> set[Role]:
+def _roles(genre: Genre, mood: Mood, dice: Dice) -> set[Role]:
     roles: set[Role] = set()
     for role, presence in genre.presence.items():
         chance = presence
@@ -204,7 +201,7 @@ def _roles(genre: Genre, mood: Mood, seed: int, split: str) -> set[Role]:
             chance *= mood.drums
         elif role not in ("bass", "comp") and presence < 1:
             chance *= 1 + 0.5 * mood.density
-        if stream(seed, split, "role", role).random() < chance:
+        if dice.roll("role", role).random() < chance:
             roles.add(role)
     if not roles & set(FOREGROUND):
         roles.add(next(role for role in (*FOREGROUND, "bass") if role in genre.instruments))
@@ -219,16 +216,15 @@ def _harmonise(
     bars: list[Bar],
     tonic: int,
     mode: str,
-    seed: int,
-    split: str,
+    dice: Dice,
 ) -> tuple[Harmony, tuple[str, ...]]:
     """Chords of the form: one progression for section b, another for the rest, each going on."""
     if theme is not None:
         progression = theme.progression(mode)
         order = [(progression, index) for index in range(len(bars))]
         return lay_out(order, genre.meter, tonic, mode), (theme.digest,)
-    known = progressions_of(genre, mode, split)
-    rng = stream(seed, split, "progression")
+    known = progressions_of(genre, mode, dice.split)
+    rng = dice.roll("progression")
     first = rng.choice(known)
     others = [p for p in known if p is not first and abs(len(p.bars) - len(first.bars)) <= 4]
     second = rng.choice(others) if others and rng.random() < 0.6 else first

@@ -1,20 +1,27 @@
 """Which material each split may use.
 
-A fifth of every genre's patterns and progressions, and of the contours, figures and themes that
-all genres share, is kept for the test split, chosen by content hash. A pattern that is held out
-in one genre is held out wherever else it occurs, so no bar of the test set was trained on.
+A fifth of every genre's patterns and progressions, and of the contours and themes that all
+genres share, is kept for the test split, chosen by content. A pattern that is held out in one
+genre is held out wherever else it occurs, so no bar of the test set was trained on. What many
+genres write (a plain root-fifth bass, I-V-vi-IV) stays with training: the rarest goes to the
+test. Pads are held chords, no material: every split may play them.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from musicgen_ldm.corpus.genre import Genre, list_genres, load_genre
-from musicgen_ldm.corpus.patterns import Pattern, held_out
+from musicgen_ldm.corpus.patterns import Pattern
 from musicgen_ldm.corpus.theory import Progression
 from musicgen_ldm.errors import CorpusError
 
 SPLITS = ("train", "valid", "test")
+HELD_OUT_SHARE = 0.2
+# Kinds whose patterns are the common property of all splits.
+SHARED_KINDS = ("pad",)
 
 
 class Material(Protocol):
@@ -45,7 +52,7 @@ def patterns_of(genre: Genre, kind: str, split: str) -> list[Pattern]:
         CorpusError: If the genre writes too few for the split.
     """
     known = genre.patterns[kind]
-    return _genre_share(known, genre, kind, split)
+    return list(known) if kind in SHARED_KINDS else _genre_share(known, genre, kind, split)
 
 
 def progressions_of(genre: Genre, mode: str, split: str) -> list[Progression]:
@@ -59,12 +66,31 @@ def progressions_of(genre: Genre, mode: str, split: str) -> list[Progression]:
 
 def share_of(items: Sequence[M], split: str) -> list[M]:
     """The part of material common to all genres that `split` may use."""
-    kept = held_out([item.digest for item in items])
+    kept = held_out([item.digest for item in items], Counter())
     return [item for item in items if (item.digest in kept) == (split == "test")]
 
 
+def held_out(digests: list[str], common: Counter[str]) -> frozenset[str]:
+    """The share of one group that is kept for the test split.
+
+    Args:
+        digests: Content names of a group of alternatives.
+        common: How many genres write each content.
+
+    Returns:
+        The least common ones, ties broken by hash.
+    """
+    count = max(1, round(len(digests) * HELD_OUT_SHARE))
+
+    def rank(digest: str) -> tuple[int, bytes]:
+        return common[digest], hashlib.sha256(digest.encode()).digest()
+
+    return frozenset(sorted(set(digests), key=rank)[:count])
+
+
 def _genre_share(items: Sequence[M], genre: Genre, kind: str, split: str) -> list[M]:
-    kept = held_out([item.digest for item in items]) | _held_out_everywhere()
+    common, everywhere = _library()
+    kept = held_out([item.digest for item in items], common) | everywhere
     allowed = [item for item in items if (item.digest in kept) == (split == "test")]
     if not allowed:
         raise CorpusError(
@@ -75,13 +101,17 @@ def _genre_share(items: Sequence[M], genre: Genre, kind: str, split: str) -> lis
 
 
 @lru_cache(maxsize=1)
-def _held_out_everywhere() -> frozenset[str]:
-    return frozenset().union(*(_own_held_out(load_genre(name)) for name in list_genres()))
+def _library() -> tuple[Counter[str], frozenset[str]]:
+    """How many groups of the built-in genres hold each content, and all that is held out."""
+    groups = [
+        [item.digest for item in group]
+        for name in list_genres()
+        for group in _groups(load_genre(name))
+    ]
+    common = Counter(digest for group in groups for digest in set(group))
+    return common, frozenset().union(*(held_out(group, common) for group in groups))
 
 
-def _own_held_out(genre: Genre) -> frozenset[str]:
-    groups: Iterable[Sequence[Material]] = (
-        *genre.patterns.values(),
-        *genre.progressions.values(),
-    )
-    return frozenset().union(*(held_out([item.digest for item in group]) for group in groups))
+def _groups(genre: Genre) -> Iterable[Sequence[Material]]:
+    patterns = (group for kind, group in genre.patterns.items() if kind not in SHARED_KINDS)
+    return (*patterns, *genre.progressions.values())
