@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicgen_ldm.config.generation import MAX_SECONDS, SAMPLERS, Blend, GenerateRequest
 from musicgen_ldm.errors import OutputError, RequestError
+from musicgen_ldm.prompts import read_prompts
 
 if TYPE_CHECKING:
     from musicgen_ldm.pipeline import MusicLDM, Take
@@ -185,29 +186,6 @@ def _jobs(args: argparse.Namespace) -> Iterator[tuple[Path, GenerateRequest]]:
             )
         names.add(name)
         yield folder / f"{name}{suffix}", request_from(args, line)
-
-
-def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and request fields of a prompts file: JSONL, or one sentence a line.
-
-    Fields that are no request fields (an evaluation's `asked`, say) are left to whoever wrote them.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: cannot be read as text ({error})") from error
-    known = {"id", *GenerateRequest.__dataclass_fields__}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if not line.lstrip().startswith("{"):
-            yield number, {"prompt": line.strip()}
-            continue
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{path}:{number}: not valid JSON ({error})") from error
-        yield number, {name: value for name, value in values.items() if name in known}
 
 
 def slug(request: GenerateRequest) -> str:

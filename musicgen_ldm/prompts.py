@@ -1,0 +1,36 @@
+"""Prompts files: JSONL with one request a line, or plain text with one sentence a line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.errors import RequestError
+
+
+def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and request fields of a prompts file.
+
+    Fields that are no request fields (what an evaluation asked for, say) are left to whoever wrote
+    them; `id` is kept.
+
+    Raises:
+        RequestError: With file and line number.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: cannot be read as text ({error})") from error
+    known = {"id", *GenerateRequest.__dataclass_fields__}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if not line.lstrip().startswith("{"):
+            yield number, {"prompt": line.strip()}
+            continue
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RequestError(f"{path}:{number}: not valid JSON ({error})") from error
+        yield number, {name: value for name, value in values.items() if name in known}

@@ -1,0 +1,89 @@
+"""From the fields of the page to a request, and back."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from musicgen_ldm.config.generation import GenerateRequest
+
+# The fields of the Create form in the order of the page; "0" and "" mean "not given".
+FIELDS = (
+    "prompt", "negative_prompt", "seconds", "bpm", "key", "bars", "loop", "takes", "seed",
+    "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
+)  # fmt: skip
+CHECKPOINT_DEFAULT = "from the checkpoint"
+
+
+def request_of(values: Mapping[str, Any]) -> GenerateRequest:
+    """The request that the Create form describes.
+
+    Raises:
+        RequestError: If a value is outside its range.
+    """
+    bars = int(values["bars"] or 0) or None
+    sampling = {
+        "sampler": None if values["sampler"] == CHECKPOINT_DEFAULT else values["sampler"],
+        "steps": int(values["steps"] or 0) or None,
+        "guidance": float(values["guidance"] or 0) or None,
+        "bridge": None if values["bridge"] == CHECKPOINT_DEFAULT else values["bridge"],
+    }
+    interval = (float(values["interval_start"] or 0), float(values["interval_end"] or 1))
+    if interval != (0.0, 1.0):
+        sampling["guidance_interval"] = interval
+    return GenerateRequest(
+        prompt=values["prompt"] or "",
+        negative_prompt=values["negative_prompt"] or "",
+        seconds=None if bars else float(values["seconds"]),
+        bpm=float(values["bpm"] or 0) or None,
+        key=(values["key"] or "").strip() or None,
+        bars=bars,
+        loop=bool(values["loop"]),
+        takes=int(values["takes"]),
+        seed=int(values["seed"] or 0),
+        sampling={name: value for name, value in sampling.items() if value is not None},
+    )
+
+
+def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values that describe a recorded take, alone."""
+    request = GenerateRequest.from_json(record["request"])
+    sampling = record["sampling"]
+    start, end = sampling["guidance_interval"]
+    return {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "seconds": round(request.length_s, 2),
+        "bpm": request.bpm or 0,
+        "key": request.key or "",
+        "bars": request.bars or 0,
+        "loop": request.loop,
+        "takes": 1,
+        "seed": request.seed,
+        "sampler": sampling["sampler"],
+        "steps": sampling["steps"],
+        "guidance": sampling["guidance"],
+        "interval_start": start,
+        "interval_end": end,
+        "bridge": sampling["bridge"],
+    }
+
+
+def again(record: Mapping[str, Any]) -> GenerateRequest:
+    """The recorded request with the settings it was rendered with and the next take's noise."""
+    request = GenerateRequest.from_json(
+        {**record["request"], "sampling": record["sampling"], "takes": 1}
+    )
+    return replace(request, first_take=request.first_take + 1)
+
+
+def on_take(record: Mapping[str, Any], source: Mapping[str, Any]) -> GenerateRequest:
+    """A request that works on the sound of a take, with its words and settings.
+
+    Args:
+        record: Of the take.
+        source: The request's fields that name the take's file and say what to do with it.
+    """
+    kept = ("prompt", "negative_prompt", "seed", "bpm", "key")
+    values = {name: record["request"][name] for name in kept} | dict(source)
+    values |= {"sampling": record["sampling"], "first_take": record["request"]["first_take"] + 1}
+    return GenerateRequest.from_json(values)

@@ -1,0 +1,145 @@
+"""The visitor's music on disk: files with their records, favourites, search, pruning.
+
+The files are the database: what `provenance` wrote is all there is, so the history survives a
+restart and a copied folder. Names are made here, never taken from a visitor.
+"""
+
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.audio import read_audio
+from musicgen_ldm.errors import OutputError, RequestError
+from musicgen_ldm.pipeline import Take
+from musicgen_ldm.provenance import read_record, sidecar_path, write_audio
+
+SUFFIX = ".flac"
+FAVOURITES = "favourites.txt"
+ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+EVERYBODY = "local"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the history."""
+
+    id: str
+    path: Path
+    record: dict[str, Any]
+    is_favourite: bool
+
+
+class Library:
+    """One visitor's folder below the outputs folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder; see `of_user`."""
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+
+    @classmethod
+    def of_user(cls, outputs: Path, user: str | None) -> "Library":
+        """The folder of a visitor: by name under authentication, shared on an open page."""
+        # A name may hold anything; its hash cannot leave the folder.
+        name = EVERYBODY if user is None else sha256(user.encode()).hexdigest()[:16]
+        return cls(outputs / name)
+
+    def add(self, take: Take) -> Entry:
+        """Write a take; returns its entry."""
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        path = self.folder / f"{name}{SUFFIX}"
+        write_audio(take.waveform, path, record=take.record)
+        return self.get(name)
+
+    def get(self, name: str) -> Entry:
+        """The entry of that id.
+
+        Raises:
+            RequestError: If it is no id or there is no such file.
+        """
+        path = self.folder / f"{name}{SUFFIX}"
+        if not ID_PATTERN.fullmatch(name) or not path.is_file():
+            raise RequestError("this take is no longer in the history; refresh the list")
+        return Entry(name, path, read_record(path), name in self.favourites())
+
+    def search(self, words: str = "", *, only_favourites: bool = False) -> list[Entry]:
+        """Entries whose prompt holds all words, newest first."""
+        wanted = words.lower().split()
+        favourites = self.favourites()
+        return [
+            Entry(path.stem, path, record, path.stem in favourites)
+            for path, record in self._files()
+            if all(word in record.get("prompt", "").lower() for word in wanted)
+            and (path.stem in favourites or not only_favourites)
+        ]
+
+    def set_favourite(self, name: str, keep: bool) -> None:
+        """Mark or unmark a take."""
+        self.get(name)
+        names = self.favourites() | {name} if keep else self.favourites() - {name}
+        target = self.folder / FAVOURITES
+        partial = target.with_suffix(".partial")
+        partial.write_text("\n".join(sorted(names)) + "\n", encoding="utf-8")
+        os.replace(partial, target)
+
+    def delete(self, name: str) -> None:
+        """Remove a take and its record."""
+        entry = self.get(name)
+        self.set_favourite(name, False)
+        sidecar_path(entry.path).unlink(missing_ok=True)
+        entry.path.unlink(missing_ok=True)
+
+    def convert(self, name: str, suffix: str, folder: Path) -> Path:
+        """A copy of a take in another format, with its record inside."""
+        entry = self.get(name)
+        target = folder / f"{name}.{suffix}"
+        return write_audio(read_audio(entry.path), target, record=entry.record, overwrite=True)
+
+    def favourites(self) -> set[str]:
+        """Ids that are kept."""
+        file = self.folder / FAVOURITES
+        return set(file.read_text(encoding="utf-8").split()) if file.is_file() else set()
+
+    def _files(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for path in sorted(self.folder.glob(f"*{SUFFIX}"), reverse=True):
+            try:
+                record = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+            except (OSError, json.JSONDecodeError):
+                continue  # half-copied or foreign; the file itself is left alone
+            if ID_PATTERN.fullmatch(path.stem):
+                yield path, record
+
+
+def prune(outputs: Path, *, keep_days: float, keep_mb: float) -> int:
+    """Delete old files, and the oldest ones while all exceed `keep_mb`; favourites stay.
+
+    Returns:
+        How many takes were deleted.
+    """
+    candidates: list[tuple[float, int, Library, str]] = []
+    total = 0
+    for library in [Library(path) for path in outputs.glob("*") if path.is_dir()]:
+        favourites = library.favourites()
+        for path in library.folder.glob(f"*{SUFFIX}"):
+            status = path.stat()
+            total += status.st_size
+            if path.stem not in favourites and ID_PATTERN.fullmatch(path.stem):
+                candidates.append((status.st_mtime, status.st_size, library, path.stem))
+    oldest = time.time() - keep_days * 86_400
+    deleted = 0
+    for modified, size, library, name in sorted(candidates, key=lambda item: item[:2]):
+        if modified < oldest or total > keep_mb * 1e6:
+            library.delete(name)
+            total -= size
+            deleted += 1
+    return deleted

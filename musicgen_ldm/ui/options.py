@@ -1,0 +1,41 @@
+"""Flags of the demo, shared by `app.py` and `musicgen-ldm demo`; imports nothing heavy."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from musicgen_ldm.config.demo import DemoConfig
+
+HELP = {
+    "checkpoint": "name, folder or hub id to load first",
+    "outputs": "folder of the rendered files",
+    "host": "address to listen on; 0.0.0.0 opens the page to the network",
+    "port": "TCP port",
+    "auth": "USER:PASSWORD; without it the page needs none",
+    "max_seconds": "longest rendering",
+    "max_takes": "most takes in one request",
+    "max_prompts": "most lines of a batch file",
+    "max_upload_mb": "largest uploaded file, in MB",
+    "max_queue": "requests waiting in all",
+    "max_waiting_per_user": "requests of one visitor that wait or run at a time",
+    "keep_days": "files that are no favourites are deleted after so many days",
+    "keep_mb": "and the oldest ones when all together exceed so many MB",
+    "device": "auto, cpu, cuda or mps",
+}
+TYPES = {"outputs": Path, "auth": str}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One flag for every field of `DemoConfig`."""
+    for field in fields(DemoConfig):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=TYPES.get(field.name, type(field.default)),
+            default=field.default,
+            help=f"{HELP[field.name]} (default: {field.default})",
+        )
+
+
+def config_from(args: argparse.Namespace) -> DemoConfig:
+    """The configuration that the flags describe."""
+    return DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})

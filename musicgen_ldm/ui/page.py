@@ -1,0 +1,203 @@
+"""The page: tabs, forms and what happens on a click."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
+from musicgen_ldm.config.signal import CLIP_SECONDS
+from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.batch import build_batch
+from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.history import build_history
+from musicgen_ldm.ui.takes import TakesPanel, Updates, Visitors
+from musicgen_ldm.ui.transform import build_transform
+
+DICE_SIDES = 2**31
+STATE_EVERY_S = 1.0  # how often the page asks whether the model is loaded
+
+
+def build_page(engine: Engine) -> gr.Blocks:
+    """The whole page over one engine.
+
+    Args:
+        engine: Whose `load` was called; the page works while the model is still loading.
+    """
+    config = engine.config
+    visitors = Visitors(engine)
+    with gr.Blocks(
+        title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)
+    ) as page:
+        gr.Markdown(f"# {texts.TITLE}\n{texts.INTRO}")
+        state = gr.Markdown(engine.state, elem_id="state")
+        timer = gr.Timer(STATE_EVERY_S)
+        timer.tick(
+            lambda: engine.state, None, state, api_visibility="private", show_progress="hidden"
+        )
+        with gr.Tabs() as tabs:
+            with gr.Tab(texts.TAB_CREATE, id="create"):
+                fields = _create_form(engine)
+                panel, make, cancel = _create_buttons(visitors)
+            with gr.Tab(texts.TAB_TRANSFORM, id="transform"):
+                build_transform(visitors, fields)
+            with gr.Tab(texts.TAB_HISTORY, id="history"):
+                build_history(visitors, fields, tabs)
+            with gr.Tab(texts.TAB_BATCH, id="batch"):
+                build_batch(visitors)
+            with gr.Tab(texts.TAB_ABOUT, id="about"):
+                gr.Markdown(texts.ABOUT)
+                gr.Markdown(texts.LICENCE_NOTE)
+
+        def create(*values: Any, visitor: gr.Request) -> Iterator[Updates]:
+            try:
+                request = forms.request_of(dict(zip(forms.FIELDS, values, strict=True)))
+            except (MusicGenError, ValueError) as error:
+                yield {panel.status: f"**{error}**"}
+                return
+            yield from panel.render(request, visitor)
+
+        make.click(
+            lambda locked, seed: seed if locked else random.randrange(DICE_SIDES),
+            [fields["lock"], fields["seed"]],
+            fields["seed"],
+            api_visibility="private",
+            queue=False,
+        ).then(
+            _with_visitor(create),
+            [fields[name] for name in forms.FIELDS],
+            panel.outputs,
+            api_visibility="private",
+            concurrency_limit=config.max_queue,
+        )
+        cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
+        panel.connect()
+        _estimate_on_change(engine, fields)
+        _add_api(visitors)
+    return page.queue(max_size=config.max_queue)
+
+
+def _with_visitor(function: Any) -> Any:
+    # gradio passes the request by the annotation of a positional parameter.
+    def handler(request: gr.Request, *values: Any) -> Iterator[Updates]:
+        yield from function(*values, visitor=request)
+
+    return handler
+
+
+def _create_form(engine: Engine) -> dict[str, Any]:
+    limits = engine.config
+    fields: dict[str, Any] = {
+        "prompt": gr.Textbox(
+            label=texts.PROMPT, placeholder=texts.PROMPT_HINT, lines=2, elem_id="prompt"
+        )
+    }
+    gr.Examples([[text] for text in texts.EXAMPLE_PROMPTS], fields["prompt"], label=texts.EXAMPLES)
+    fields["negative_prompt"] = gr.Textbox(label=texts.NEGATIVE)
+    with gr.Row():
+        fields["seconds"] = gr.Slider(
+            1,
+            limits.max_seconds,
+            min(CLIP_SECONDS, limits.max_seconds),
+            step=0.01,
+            label=texts.LENGTH,
+        )
+        fields["takes"] = gr.Slider(1, limits.max_takes, 1, step=1, label=texts.TAKES)
+    with gr.Row():
+        fields["bpm"] = gr.Number(0, label=texts.BPM, info=texts.BPM_HINT, maximum=MAX_BPM)
+        fields["key"] = gr.Textbox(label=texts.KEY, info=texts.KEY_HINT)
+        fields["bars"] = gr.Number(
+            0, label=texts.BARS, info=texts.BARS_HINT, precision=0, maximum=MAX_BARS
+        )
+        fields["loop"] = gr.Checkbox(label=texts.LOOP)
+    with gr.Row(equal_height=True):
+        fields["seed"] = gr.Number(0, label=texts.SEED, info=texts.SEED_HINT, precision=0)
+        fields["lock"] = gr.Checkbox(True, label=texts.LOCK)
+        dice = gr.Button(texts.DICE)
+    dice.click(lambda: random.randrange(DICE_SIDES), None, fields["seed"], api_visibility="private")
+    with gr.Accordion(texts.ADVANCED, open=False):
+        default = forms.CHECKPOINT_DEFAULT
+        fields["sampler"] = gr.Dropdown([default, *SAMPLERS], value=default, label=texts.SAMPLER)
+        fields["steps"] = gr.Number(0, label=texts.STEPS, info=texts.DEFAULTS_HINT, precision=0)
+        fields["guidance"] = gr.Number(0, label=texts.GUIDANCE, info=texts.DEFAULTS_HINT)
+        fields["interval_start"] = gr.Slider(0, 1, 0, label=texts.INTERVAL_START)
+        fields["interval_end"] = gr.Slider(0, 1, 1, label=texts.INTERVAL_END)
+        fields["bridge"] = gr.Dropdown(
+            [default, "none"], value=default, label=texts.BRIDGE, allow_custom_value=True
+        )
+    return fields
+
+
+def _create_buttons(visitors: Visitors) -> tuple[TakesPanel, gr.Button, gr.Button]:
+    with gr.Row():
+        make = gr.Button(texts.MAKE, variant="primary", elem_id="make")
+        cancel = gr.Button(texts.CANCEL, variant="stop", elem_id="cancel")
+    return TakesPanel(visitors), make, cancel
+
+
+def _estimate_on_change(engine: Engine, fields: dict[str, Any]) -> None:
+    estimate = gr.Markdown(texts.ESTIMATE_UNKNOWN, elem_id="estimate")
+
+    def update(*values: Any) -> str:
+        try:
+            request = forms.request_of(dict(zip(forms.FIELDS, values, strict=True)))
+        except (MusicGenError, ValueError):
+            return ""
+        seconds = engine.estimate_s(request)
+        if seconds is None:
+            return texts.ESTIMATE_UNKNOWN
+        return texts.ESTIMATE.format(seconds=f"{seconds:.0f} s")
+
+    gr.on(
+        [fields[name].change for name in ("seconds", "takes", "bars", "bpm", "steps")],
+        update,
+        [fields[name] for name in forms.FIELDS],
+        estimate,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def _add_api(visitors: Visitors) -> None:
+    """The documented call for programs, also a tool for agents: sentence in, file out."""
+
+    def generate(
+        prompt: str,
+        seconds: float = CLIP_SECONDS,
+        seed: int = 0,
+        bpm: float = 0.0,
+        key: str = "",
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> tuple[str, dict]:
+        """Make music from a sentence.
+
+        Args:
+            prompt: What it should sound like.
+            seconds: Length.
+            seed: The same seed gives the same music again.
+            bpm: Tempo in beats per minute; 0 leaves it to the model.
+            key: For example "A minor"; empty leaves it to the model.
+            request: Filled in by the server.
+
+        Returns:
+            Path of a FLAC file and its record.
+        """
+        from musicgen_ldm.config.generation import GenerateRequest
+        from musicgen_ldm.pipeline import Take
+
+        try:
+            asked = GenerateRequest(
+                prompt=prompt, seconds=seconds, seed=seed, bpm=bpm or None, key=key or None
+            )
+            stop = visitors.start(request)
+            for message in visitors.engine.render(asked, visitors.name(request), stop):
+                if isinstance(message, Take):
+                    entry = visitors.library(request).add(message)
+                    return str(entry.path), entry.record
+        except MusicGenError as error:
+            raise gr.Error(str(error)) from error
+        raise gr.Error(texts.STOPPED)
+
+    gr.api(generate, api_name="generate")

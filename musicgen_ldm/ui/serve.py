@@ -1,0 +1,76 @@
+"""Serve the page: limits, health, pruning; loopback and no public share unless asked."""
+
+import argparse
+import threading
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from musicgen_ldm import __version__
+from musicgen_ldm.config.demo import DemoConfig
+from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.library import prune
+from musicgen_ldm.ui.options import config_from
+from musicgen_ldm.ui.page import build_page
+
+PRUNE_EVERY_S = 3_600.0
+# Focus stays visible, wide things scroll inside themselves on a phone, and nothing moves for
+# those who asked their system for less motion.
+CSS = """
+:focus-visible { outline: 3px solid #2f9e8f !important; outline-offset: 2px; }
+.gradio-container { max-width: 1100px !important; margin: auto; }
+@media (prefers-reduced-motion: reduce) {
+  *, *::before, *::after { animation: none !important; transition: none !important; }
+}
+progress { width: 100%; height: 1rem; }
+"""
+
+
+def build_app(config: DemoConfig) -> FastAPI:
+    """The web application; the model starts loading in the background.
+
+    Args:
+        config: Limits and addresses.
+    """
+    engine = Engine(config)
+    engine.load(config.checkpoint)
+    app = FastAPI(title=texts.TITLE, version=__version__)
+
+    @app.get("/health")
+    def health() -> dict[str, object]:
+        """For a load balancer: whether the page is up and the model is ready."""
+        return {
+            "status": "failed" if engine.failure else "ready" if engine.is_ready else "loading",
+            "checkpoint": engine.name,
+            "waiting": engine.waiting,
+            "version": __version__,
+        }
+
+    return gr.mount_gradio_app(
+        app,
+        build_page(engine),
+        path="/",
+        auth=config.credentials,
+        max_file_size=f"{config.max_upload_mb}mb",
+        allowed_paths=[str(config.outputs.resolve())],
+        theme=gr.themes.Soft(primary_hue="teal"),
+        css=CSS,
+        footer_links=["api"],
+        ssr_mode=False,
+    )
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Run until interrupted."""
+    config = config_from(args)
+    _prune_regularly(config)
+    uvicorn.run(build_app(config), host=config.host, port=config.port, log_level="warning")
+
+
+def _prune_regularly(config: DemoConfig) -> None:
+    prune(config.outputs, keep_days=config.keep_days, keep_mb=config.keep_mb)
+    timer = threading.Timer(PRUNE_EVERY_S, _prune_regularly, args=(config,))
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,291 @@
+"""The results: takes side by side, and what can be done with the chosen one."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import gradio as gr
+
+from musicgen_ldm.audio import Waveform, read_audio
+from musicgen_ldm.codec import latent_to_mel
+from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.pipeline import Take
+from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.engine import Engine, Step
+from musicgen_ldm.ui.library import Entry, Library
+from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, picture
+
+FORMATS = ("wav", "flac", "mp3", "ogg")
+PREVIEW_EVERY = 4  # steps between two previews; each costs one decoding
+Updates = dict[Any, Any]
+
+
+class Visitors:
+    """Who asks, what they own, and how to stop what they started."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Keep the engine's limits at hand."""
+        self.engine = engine
+        self._stops: dict[str, threading.Event] = {}
+
+    def library(self, request: gr.Request) -> Library:
+        """The folder of the visitor."""
+        return Library.of_user(self.engine.config.outputs, request.username)
+
+    def name(self, request: gr.Request) -> str:
+        """Whose requests are counted together."""
+        return request.username or request.session_hash or "api"
+
+    def start(self, request: gr.Request) -> threading.Event:
+        """A fresh stop sign for what the visitor starts now."""
+        stop = self._stops[self.name(request)] = threading.Event()
+        return stop
+
+    def stop(self, request: gr.Request) -> None:
+        """End what the visitor has running."""
+        if stop := self._stops.get(self.name(request)):
+            stop.set()
+
+
+class TakesPanel:
+    """Slots for takes, the choice among them and the actions on it."""
+
+    def __init__(self, visitors: Visitors) -> None:
+        """Build the components in the current layout."""
+        self.visitors = visitors
+        self.engine = visitors.engine
+        self.status = gr.Markdown(elem_id="status", container=False)
+        self.preview = gr.Image(
+            visible=False, show_label=False, interactive=False, alt_text="Preview", height=128
+        )
+        self.columns, self.audios, self.pictures, self.sentences = [], [], [], []
+        with gr.Row():
+            for number in range(1, self.engine.config.max_takes + 1):
+                with gr.Column(visible=False, min_width=300) as column:
+                    label = texts.TAKE.format(number=number)
+                    self.audios.append(
+                        gr.Audio(
+                            label=label, type="filepath", interactive=False, buttons=["download"]
+                        )
+                    )
+                    self.pictures.append(
+                        gr.Image(show_label=False, interactive=False, alt_text=label, buttons=[])
+                    )
+                    self.sentences.append(gr.Markdown())
+                self.columns.append(column)
+        self.ids = gr.State([])
+        with gr.Group(visible=False) as self.actions:
+            self._build_actions()
+
+    def _build_actions(self) -> None:
+        self.chosen = gr.Radio([], label=texts.CHOSEN, elem_id="chosen")
+        with gr.Row():
+            self.again = gr.Button(texts.AGAIN)
+            self.favourite = gr.Checkbox(label=texts.FAVOURITE)
+        with gr.Row(equal_height=True):
+            self.strength = gr.Slider(
+                0, 1, 0.5, step=0.05, label=texts.STRENGTH, info=texts.STRENGTH_HINT
+            )
+            self.variation = gr.Button(texts.VARIATION)
+            self.loop_it = gr.Button(texts.LOOP_IT)
+        with gr.Row(equal_height=True):
+            self.extend_by = gr.Number(5.12, label=texts.EXTEND_BY, minimum=0.5)
+            self.extend = gr.Button(texts.EXTEND)
+        with gr.Row(equal_height=True):
+            self.region_start = gr.Number(3.0, label=texts.REGION_START, info=texts.REGION_HINT)
+            self.region_end = gr.Number(6.0, label=texts.REGION_END)
+            self.repaint = gr.Button(texts.REPAINT)
+        with gr.Row(equal_height=True):
+            self.format = gr.Dropdown(FORMATS, value="wav", label=texts.FORMAT)
+            self.prepare = gr.Button(texts.DOWNLOAD)
+            self.file = gr.File(visible=False, interactive=False, label=texts.DOWNLOAD)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """All components that a rendering changes."""
+        slots = [*self.columns, *self.audios, *self.pictures, *self.sentences]
+        return [self.status, self.preview, *slots, self.ids, self.actions, self.chosen]
+
+    def connect(self) -> None:
+        """Attach the actions."""
+        chosen = [self.chosen, self.ids]
+        self.again.click(self._again, chosen, self.outputs, api_visibility="private")
+        self.variation.click(
+            self._variation, [*chosen, self.strength], self.outputs, api_visibility="private"
+        )
+        self.loop_it.click(
+            self._loop_it, [*chosen, self.strength], self.outputs, api_visibility="private"
+        )
+        self.extend.click(
+            self._extend, [*chosen, self.extend_by], self.outputs, api_visibility="private"
+        )
+        self.repaint.click(
+            self._repaint,
+            [*chosen, self.region_start, self.region_end],
+            self.outputs,
+            api_visibility="private",
+        )
+        self.favourite.input(
+            self._favourite, [*chosen, self.favourite], self.status, api_visibility="private"
+        )
+        self.prepare.click(
+            self._convert, [*chosen, self.format], self.file, api_visibility="private"
+        )
+        self.chosen.change(self._is_favourite, chosen, self.favourite, api_visibility="private")
+        for number, image in enumerate(self.pictures):
+            image.select(
+                self._click(number),
+                [self.ids, self.region_start, self.region_end],
+                [self.region_start, self.region_end, self.chosen],
+                api_visibility="private",
+            )
+
+    # --- rendering -------------------------------------------------------------------------------
+
+    def render(self, request: GenerateRequest, visitor: gr.Request) -> Iterator[Updates]:
+        """Render a request into the slots, as it goes."""
+        library, stop = self.visitors.library(visitor), self.visitors.start(visitor)
+        begin = perf_counter()
+        entries: list[Entry] = []
+        yield self._cleared()
+        try:
+            for message in self.engine.render(request, self.visitors.name(visitor), stop):
+                if isinstance(message, Take):
+                    entries.append(library.add(message))
+                    yield self._shown(entries)
+                else:
+                    yield self._step(message, request)
+        except MusicGenError as error:
+            yield {self.preview: gr.update(visible=False), self.status: f"**{error}**"}
+            return
+        entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
+        done = texts.DONE.format(count=len(entries), seconds=perf_counter() - begin)
+        status = texts.STOPPED if stop.is_set() else done
+        yield self._shown(entries) | {self.status: status}
+
+    def _cleared(self) -> Updates:
+        hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
+        return hidden | {self.actions: gr.update(visible=False), self.status: texts.WAITING}
+
+    def _step(self, message: Step, request: GenerateRequest) -> Updates:
+        if message.progress is None:
+            return {self.status: texts.WAITING}
+        progress = message.progress
+        status = texts.STEP.format(
+            take=message.take - request.first_take + 1,
+            takes=request.takes,
+            step=progress.step,
+            total=progress.total,
+        )
+        estimate = self.engine.estimate_s(request)
+        if estimate is not None:
+            left = estimate / request.takes * (1 - progress.step / progress.total)
+            status += f" ({left:.0f} s left)"
+        share = progress.step / progress.total
+        bar = f'<progress value="{share:.3f}" aria-label="progress"></progress>'
+        updates: Updates = {self.status: f"{status}\n\n{bar}"}
+        if progress.step % PREVIEW_EVERY == 1:
+            checkpoint = self.engine.ready_model().checkpoint
+            clean = progress.clean
+            mel = latent_to_mel(checkpoint.vae, clean, clean.shape[2], circular=False)
+            image = mel_image(mel[0, 0].cpu().numpy())
+            updates[self.preview] = gr.update(value=image, visible=True)
+        return updates
+
+    def _shown(self, entries: list[Entry]) -> Updates:
+        updates: Updates = {self.preview: gr.update(visible=False)}
+        mel = self.engine.ready_model().checkpoint.mel
+        for number, entry in enumerate(entries):
+            waveform: Waveform = read_audio(entry.path)
+            sentence = describe(waveform.seconds, entry.record)
+            updates |= {
+                self.columns[number]: gr.update(visible=True),
+                self.audios[number]: gr.update(value=str(entry.path)),
+                self.pictures[number]: gr.update(value=picture(waveform, mel), alt_text=sentence),
+                self.sentences[number]: sentence,
+            }
+        labels = [texts.TAKE.format(number=n) for n in range(1, len(entries) + 1)]
+        return updates | {
+            self.ids: [entry.id for entry in entries],
+            self.actions: gr.update(visible=bool(entries)),
+            self.chosen: gr.update(choices=labels, value=labels[0] if labels else None),
+        }
+
+    # --- actions ---------------------------------------------------------------------------------
+
+    def _entry(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Entry:
+        labels = [texts.TAKE.format(number=n) for n in range(1, len(ids) + 1)]
+        if chosen not in labels:
+            raise gr.Error(texts.NO_TAKE)
+        try:
+            return self.visitors.library(visitor).get(ids[labels.index(chosen)])
+        except MusicGenError as error:
+            raise gr.Error(str(error)) from error
+
+    def _work_on(
+        self, chosen: str | None, ids: list[str], visitor: gr.Request, **changes: Any
+    ) -> Iterator[Updates]:
+        entry = self._entry(chosen, ids, visitor)
+        try:
+            role = "continue_file" if "seconds" in changes else "init"
+            request = forms.on_take(entry.record, {role: str(entry.path), **changes})
+        except MusicGenError as error:
+            raise gr.Error(str(error)) from error
+        yield from self.render(request, visitor)
+
+    def _again(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
+        yield from self.render(forms.again(self._entry(chosen, ids, visitor).record), visitor)
+
+    def _variation(
+        self, chosen: str, ids: list[str], strength: float, visitor: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._work_on(chosen, ids, visitor, strength=strength)
+
+    def _loop_it(
+        self, chosen: str, ids: list[str], strength: float, visitor: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._work_on(chosen, ids, visitor, strength=strength, loop=True)
+
+    def _extend(
+        self, chosen: str, ids: list[str], seconds: float, visitor: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._work_on(chosen, ids, visitor, seconds=seconds)
+
+    def _repaint(
+        self, chosen: str, ids: list[str], start: float, end: float, visitor: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._work_on(chosen, ids, visitor, repaint=((start, end),))
+
+    def _favourite(self, chosen: str, ids: list[str], keep: bool, visitor: gr.Request) -> str:
+        entry = self._entry(chosen, ids, visitor)
+        self.visitors.library(visitor).set_favourite(entry.id, keep)
+        return texts.IS_FAVOURITE if keep else texts.NO_FAVOURITE
+
+    def _is_favourite(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> bool:
+        return chosen is not None and self._entry(chosen, ids, visitor).is_favourite
+
+    def _convert(self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request) -> Updates:
+        entry = self._entry(chosen, ids, visitor)
+        folder = Path(tempfile.mkdtemp(prefix="musicgen-"))
+        path = self.visitors.library(visitor).convert(entry.id, suffix, folder)
+        return gr.update(value=str(path), visible=True)
+
+    def _click(self, number: int) -> Any:
+        """First click sets the start of the region, the second its end."""
+
+        def click(
+            ids: list[str], start: float, end: float, event: gr.SelectData, visitor: gr.Request
+        ) -> tuple[float, float, str]:
+            label = texts.TAKE.format(number=number + 1)
+            seconds = self._entry(label, ids, visitor).record["seconds"]
+            clicked = round(event.index[0] / WIDTH * seconds, 2)
+            # A region that is complete is started anew; an open one has its end at the clip's.
+            if end < seconds or clicked <= start:
+                return clicked, round(seconds, 2), label
+            return start, clicked, label
+
+        return click

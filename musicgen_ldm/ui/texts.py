@@ -1,0 +1,98 @@
+"""Every sentence of the page, in one place, so that a language can be added."""
+
+TITLE = "musicgen_ldm"
+INTRO = "Describe the music, press **Make music**, keep shaping what you hear."
+LOADING = "Loading the model; you can already write your prompt."
+READY = "Ready: {name}"
+FAILED = "The model could not be loaded: {reason}"
+
+TAB_CREATE, TAB_TRANSFORM, TAB_HISTORY, TAB_BATCH, TAB_ABOUT = (
+    "Create", "Transform", "History", "Batch", "About"
+)  # fmt: skip
+
+PROMPT = "What should it sound like?"
+PROMPT_HINT = "a relaxed bossa nova with nylon guitar and flute"
+NEGATIVE = "What should it avoid?"
+LENGTH = "Length in seconds"
+BPM, BPM_HINT = "Tempo in beats per minute", "0 leaves it to the model"
+KEY, KEY_HINT = "Key", "for example A minor; empty leaves it to the model"
+BARS, BARS_HINT = "Bars", "0 uses the length in seconds; needs a tempo"
+LOOP = "Seamless loop"
+TAKES = "Takes"
+SEED, SEED_HINT = "Seed", "the same seed gives the same music again"
+DICE = "Roll the dice"
+LOCK = "Keep this seed"
+ADVANCED = "Advanced"
+SAMPLER, STEPS, GUIDANCE, BRIDGE = "Sampler", "Steps", "Guidance", "Text bridge"
+INTERVAL_START, INTERVAL_END = "Guided from (share of the steps)", "Guided until"
+DEFAULTS_HINT = "0 uses the checkpoint's own value"
+MAKE, CANCEL = "Make music", "Stop"
+EXAMPLES = "Ideas"
+EXAMPLE_PROMPTS = (
+    "a relaxed bossa nova with nylon guitar and flute",
+    "slow ambient pads, spacious and calm, no drums",
+    "energetic house with a bright synth lead, 124 bpm",
+    "solo piano, gentle and sad",
+    "funky bass and drums with electric piano",
+)
+
+ESTIMATE = "About {seconds} on this machine."
+ESTIMATE_UNKNOWN = "The first rendering measures how fast this machine is."
+STEP = "Take {take} of {takes}: step {step} of {total}"
+WAITING = "Waiting for the model…"
+DONE = "Done: {count} in {seconds:.1f} s."
+STOPPED = "Stopped. Finished takes are in the history."
+BUSY = "You have {count} requests waiting already; let one finish first."
+TOO_LONG = "This page renders at most {limit:g} s; you asked for {seconds:g} s."
+TOO_MANY = "This page renders at most {limit} takes at once; you asked for {takes}."
+NO_TAKE = "Choose a take first."
+NO_FILE = "Choose a file first."
+
+RESULTS = "Takes"
+TAKE = "Take {number}"
+CHOSEN = "Work on"
+AGAIN, VARIATION, EXTEND, REPAINT, LOOP_IT = (
+    "Again with these settings", "Variation", "Extend", "Repaint the region", "Loop it"
+)  # fmt: skip
+FAVOURITE = "Favourite"
+IS_FAVOURITE = "Kept as a favourite; it will not be pruned."
+NO_FAVOURITE = "No longer a favourite."
+REGION_START, REGION_END = "Region from (s)", "Region to (s)"
+REGION_HINT = "Click twice on the picture, or type the seconds."
+STRENGTH, STRENGTH_HINT = "How far to move away", "0 keeps the sound, 1 ignores it"
+EXTEND_BY = "Extend by (s)"
+FORMAT, DOWNLOAD = "Download as", "Prepare download"
+
+SOURCE = "Your sound"
+BLEND = "Second idea"
+BLEND_WEIGHT = "How much of the second idea"
+MODE = "What to do with it"
+MODE_VARY, MODE_PROMPT = "Vary the sound", "Use the sound as the prompt"
+
+SEARCH = "Search your music"
+ONLY_FAVOURITES = "Favourites only"
+HISTORY_HEADERS = ("when", "prompt", "length", "favourite", "id")
+REUSE, DELETE, REFRESH = "Use these settings", "Delete", "Refresh"
+DELETED = "Deleted."
+DROP = "Drop any file made here to get its settings back and to check where it comes from"
+VERIFIED = "Made by this program and unchanged since."
+ALTERED = "Made by this program, but changed since."
+FOREIGN = "Not made by this program: it carries no record."
+
+BATCH_FILE = "Prompts: a text file with one prompt a line, or JSONL"
+BATCH_RUN = "Render all"
+BATCH_RESULT = "Zip of all files with their records"
+BATCH_TOO_LONG = "The file has {count} prompts; this page takes at most {limit}."
+
+ABOUT = """
+**What this is.** A text-to-music model that runs on your own machine. Nothing you type or make
+leaves it.
+
+**Every file says that an AI made it**, and with which prompt, seed and checkpoint: in its own
+tags and in the `.json` beside it.
+
+**Limits.** No vocals; 16 kHz; trained on synthetic music where the checkpoint's card says so.
+"""
+
+DESCRIPTION = "{seconds:.1f} seconds{tempo}{key}{loudness}{fit}{seam}{faults}."
+LICENCE_NOTE = "The checkpoint's model card tells what you may do with the music."
