@@ -27,8 +27,10 @@ MELODY_SCALES = ("mode", "pentatonic", "blues", "chord")
 TREATMENTS = ("sidechain", "lofi", "tape", "wide", "gated", "chorus", "echo", "saturated", "8bit")
 # Pattern kinds that a role needs before it can play.
 PATTERN_KINDS = (*DRUM_KINDS, "bass", "comp", "arpeggio", "pad", "lead", "counter")
-FIGURES = ("arpeggio", "block", "broken", "melody", "accompanied", "scalar", "chorale", "drone",
-           "strum", "picking", "walking", "ostinato")  # fmt: skip
+FIGURES = ("accompanied", "arpeggio", "block", "chorale", "drone", "melody", "scalar", "strum",
+           "walking")  # fmt: skip
+# Patterns that the figures of a solo genre are made of.
+SOLO_KINDS = ("comp", "arpeggio", "lead")
 DEFAULT_PRESENCE: dict[str, float] = {
     "drums": 0.95, "percussion": 0.5, "bass": 0.97, "comp": 0.95, "arpeggio": 0.6, "pad": 0.5,
     "lead": 0.75, "counter": 0.3, "fx": 0.4,
@@ -169,8 +171,12 @@ def _check_whole(genre: Genre, root: Marked) -> None:
             root.fail(f"role `{role}` has instruments but no patterns under `{role}`")
     if "drums" in genre.patterns and "fills" not in genre.patterns:
         root.fail("`drums` needs `fills` beside it")
-    if genre.kind == "solo" and not genre.figures:
-        root.fail(f"a solo genre needs `figures`; known: {', '.join(FIGURES)}")
+    if genre.kind == "solo":
+        for key in ("figures", *SOLO_KINDS):
+            if not (genre.figures if key == "figures" else genre.patterns.get(key)):
+                root.fail(f"a solo genre needs `{key}`")
+        if set(genre.instruments) != {"lead"}:
+            root.fail("a solo genre has the one role `lead`")
     pitched = {"comp", "arpeggio", "pad", "lead", "bass"} & genre.instruments.keys()
     if not pitched:
         root.fail("no instrument for any of comp, arpeggio, pad, lead or bass")

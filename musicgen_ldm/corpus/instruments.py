@@ -101,7 +101,7 @@ TABLE: tuple[Instrument, ...] = (
     _sampled("vibraphone", "mallet", 11, (53, 89), "comp lead", solo=True),
     _sampled("marimba", "mallet", 12, (45, 96), "comp arpeggio lead", solo=True),
     _sampled("xylophone", "mallet", 13, (65, 103), "lead", solo=True),
-    _sampled("tubular bells", "mallet", 14, (60, 77), "counter lead"),
+    _sampled("tubular bells", "mallet", 14, (60, 77), "counter lead", solo=True),
     _sampled("hammered dulcimer", "plucked", 15, (48, 86), "comp arpeggio lead", solo=True),
     _sampled("organ", "organ", 16, (36, 91), "comp pad lead", solo=True),
     _sampled("rock organ", "organ", 18, (36, 91), "comp pad lead"),

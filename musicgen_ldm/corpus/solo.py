@@ -2,6 +2,7 @@
 
 from random import Random
 
+from musicgen_ldm.corpus.bass import write_bass
 from musicgen_ldm.corpus.comping import Seat, write_arpeggio, write_comp
 from musicgen_ldm.corpus.events import Event, beat_accent
 from musicgen_ldm.corpus.harmony import Harmony
@@ -10,19 +11,19 @@ from musicgen_ldm.corpus.patterns import Pattern, make_pattern
 from musicgen_ldm.corpus.voicing import ladder, nearest
 
 # Figures by family, the most idiomatic first; a genre picks among those it lists too.
-FIGURES: dict[Family, tuple[str, ...]] = {
-    "piano": ("accompanied", "arpeggio", "block", "chorale", "scalar", "broken"),
+FAMILY_FIGURES: dict[Family, tuple[str, ...]] = {
+    "piano": ("accompanied", "arpeggio", "block", "chorale", "scalar"),
     "organ": ("chorale", "accompanied", "block", "scalar", "drone"),
-    "mallet": ("arpeggio", "melody", "scalar", "ostinato", "broken"),
-    "guitar": ("picking", "strum", "accompanied", "arpeggio", "melody"),
-    "bass": ("walking", "melody", "ostinato"),
-    "strings": ("melody", "broken", "scalar", "arpeggio", "drone"),
-    "plucked": ("picking", "arpeggio", "drone", "melody", "scalar"),
-    "brass": ("melody", "scalar", "ostinato"),
+    "mallet": ("arpeggio", "melody", "scalar"),
+    "guitar": ("arpeggio", "strum", "accompanied", "melody"),
+    "bass": ("walking", "melody", "arpeggio"),
+    "strings": ("melody", "arpeggio", "scalar", "drone"),
+    "plucked": ("arpeggio", "drone", "melody", "scalar"),
+    "brass": ("melody", "scalar"),
     "reed": ("melody", "scalar", "arpeggio"),
     "flute": ("melody", "scalar", "arpeggio"),
     "choir": ("chorale",),
-    "synth": ("arpeggio", "chorale", "ostinato", "melody"),
+    "synth": ("arpeggio", "chorale", "melody"),
 }
 # Figures that need several notes at a time.
 POLYPHONIC = frozenset({"accompanied", "block", "chorale", "drone", "strum"})
@@ -36,7 +37,7 @@ def choose_figure(instrument: Instrument, allowed: tuple[str, ...], rng: Random)
     """A figure that `instrument` can play, of the genre's `allowed` ones where possible."""
     able = [
         figure
-        for figure in FIGURES[instrument.family]
+        for figure in FAMILY_FIGURES[instrument.family]
         if not (instrument.is_monophonic and figure in POLYPHONIC)
     ]
     fitting = [figure for figure in able if figure in allowed] or able
@@ -56,7 +57,7 @@ def write_accompaniment(
     """Everything of a solo piece but its melody.
 
     Args:
-        figure: See `FIGURES`; "melody" has no accompaniment.
+        figure: See `FAMILY_FIGURES`; "melody" has no accompaniment.
         patterns: One pattern of each kind the genre writes ("comp", "arpeggio", …).
         harmony: Chords.
         bars: Bars to fill.
@@ -73,6 +74,9 @@ def write_accompaniment(
         return _runs(harmony, bars, seat, density, rng)
     if figure == "drone":
         return _drone(harmony, bars, seat)
+    if figure == "walking":
+        quarters = make_pattern("bass", {"steps": "w" * harmony.meter.beats}, harmony.meter, 1)
+        return write_bass(quarters, harmony, bars, seat.low, seat.low + 24, rng)
     if figure in ("strum", "block", "chorale"):
         style = CHORD_STYLES[figure]
         chords = Seat(seat.low, seat.high, seat.centre, style, figure == "strum")
