@@ -40,7 +40,7 @@ def build_page(engine: Engine) -> gr.Blocks:
         with gr.Tabs() as tabs:
             with gr.Tab(texts.TAB_CREATE, id="create"):
                 fields = _create_form(engine)
-                panel, make, cancel = _create_buttons(visitors)
+                panel, make, cancel = _create_buttons(engine, visitors, fields)
             with gr.Tab(texts.TAB_TRANSFORM, id="transform"):
                 build_transform(visitors, fields)
             with gr.Tab(texts.TAB_HISTORY, id="history"):
@@ -74,7 +74,6 @@ def build_page(engine: Engine) -> gr.Blocks:
         )
         cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
         panel.connect()
-        _estimate_on_change(engine, fields)
         _add_api(visitors)
     return page.queue(max_size=config.max_queue)
 
@@ -130,7 +129,10 @@ def _create_form(engine: Engine) -> dict[str, Any]:
     return fields
 
 
-def _create_buttons(visitors: Visitors) -> tuple[TakesPanel, gr.Button, gr.Button]:
+def _create_buttons(
+    engine: Engine, visitors: Visitors, fields: dict[str, Any]
+) -> tuple[TakesPanel, gr.Button, gr.Button]:
+    _estimate_on_change(engine, fields)
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="make")
         cancel = gr.Button(texts.CANCEL, variant="stop", elem_id="cancel")

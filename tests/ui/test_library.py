@@ -1,0 +1,82 @@
+"""The history on disk: names made here, favourites kept, nothing outside the folder touched."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from musicgen_ldm import GenerateRequest, MusicLDM, read_audio
+from musicgen_ldm.errors import RequestError
+from musicgen_ldm.pipeline import Take
+from musicgen_ldm.provenance import verify
+from musicgen_ldm.ui.library import Library, prune
+
+FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
+
+
+@pytest.fixture(scope="module")
+def take(tiny_model: MusicLDM) -> Take:
+    request = GenerateRequest(prompt="slow piano", seconds=0.6, sampling=FAST)
+    return tiny_model.generate(request)[0]
+
+
+def test_a_take_is_found_again_after_a_restart(tmp_path: Path, take: Take) -> None:
+    entry = Library.of_user(tmp_path, None).add(take)
+    found = Library.of_user(tmp_path, None).search("PIANO slow")
+    assert [e.id for e in found] == [entry.id]
+    assert verify(entry.path).intact
+    assert Library.of_user(tmp_path, None).search("techno") == []
+
+
+def test_users_do_not_see_each_other(tmp_path: Path, take: Take) -> None:
+    entry = Library.of_user(tmp_path, "one").add(take)
+    other = Library.of_user(tmp_path, "two")
+    assert other.search() == []
+    with pytest.raises(RequestError, match="no longer in the history"):
+        other.get(entry.id)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "a/b", "20260101-000000-abcdef12", ".."])
+def test_ids_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RequestError, match="no longer in the history"):
+        Library.of_user(tmp_path, None).get(name)
+
+
+@pytest.mark.parametrize("user", ["../evil", "a/b", "", "x" * 500, "..\\.."])
+def test_a_user_name_cannot_leave_the_folder(tmp_path: Path, user: str) -> None:
+    assert Library.of_user(tmp_path, user).folder.parent == tmp_path
+
+
+def test_deleting_removes_file_and_record(tmp_path: Path, take: Take) -> None:
+    library = Library.of_user(tmp_path, None)
+    entry = library.add(take)
+    library.set_favourite(entry.id, True)
+    library.delete(entry.id)
+    assert [p.name for p in library.folder.iterdir()] == ["favourites.txt"]
+    assert library.favourites() == set()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+def test_downloads_carry_the_record(tmp_path: Path, take: Take, suffix: str) -> None:
+    library = Library.of_user(tmp_path / "outputs", None)
+    entry = library.add(take)
+    copy = library.convert(entry.id, suffix, tmp_path)
+    found = verify(copy)
+    assert found.made_by_us
+    assert found.record is not None
+    assert found.record["prompt"] == "slow piano"
+    assert read_audio(copy).seconds == pytest.approx(0.6, abs=0.1)
+
+
+def test_pruning_spares_favourites_and_the_young(tmp_path: Path, take: Take) -> None:
+    library = Library.of_user(tmp_path, None)
+    kept, old, young = (library.add(take) for _ in range(3))
+    library.set_favourite(kept.id, True)
+    ago = time.time() - 10 * 86_400
+    for entry in (kept, old):
+        os.utime(entry.path, (ago, ago))
+    assert prune(tmp_path, keep_days=5, keep_mb=1_000) == 1
+    assert {e.id for e in library.search()} == {kept.id, young.id}
+    assert prune(tmp_path, keep_days=5, keep_mb=0) == 1
+    assert {e.id for e in library.search()} == {kept.id}
