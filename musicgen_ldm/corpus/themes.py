@@ -7,7 +7,7 @@ after it adds a unit, "/" halves, "." adds half: ``3 3 4 5 | 5 4 3 2 | 1 1 2 3 |
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -106,18 +106,31 @@ def write_theme(theme: Theme, bars: list[int], tonic: int, mode: str, centre: fl
 
 @lru_cache(maxsize=1)
 def load_themes() -> tuple[Theme, ...]:
-    """All themes of the corpus.
+    """All themes of the corpus; those in 2/4 a second time in 4/4, two bars to one.
 
     Raises:
         CorpusError: With file and line, if one is mistyped.
     """
     path = Path(str(resources.files("musicgen_ldm.corpus") / "themes.yaml"))
-    return tuple(_theme(entry) for entry in read_marked(path))
+    written = tuple(_theme(entry) for entry in read_marked(path))
+    return (*written, *(_in_four(theme) for theme in written if theme.meter == "2/4"))
+
+
+def _in_four(theme: Theme) -> Theme:
+    """A theme in 2/4 as one in 4/4."""
+    # Each old bar becomes half a new one, cut as fine as its own chords need.
+    bars = [cell.split() for cell in theme.degrees.split("|")]
+    if len(bars) % 2:
+        bars.append(["."])
+    halves = [bar if len(bar) == 2 else [*bar, "."] for bar in bars]
+    pairs = zip(halves[::2], halves[1::2], strict=True)
+    degrees = " | ".join(" ".join((*left, *right)) for left, right in pairs)
+    return replace(theme, meter="4/4", bars=len(halves) // 2, degrees=degrees)
 
 
 def _theme(entry: Marked) -> Theme:
     keys = entry.mapping(
-        ("title", "composer", "year", "source", "meter", "mode", "melody", "chords"), ("unit",)
+        ("title", "composer", "year", "source", "meter", "mode", "melody", "chords"), ()
     )
     meter = parse_meter(keys["meter"].choice(METERS))
     # In compound metres the unit is the eighth, a third of the felt beat.
