@@ -1,0 +1,228 @@
+"""The command line as a user meets it: files, records, exit codes, one-line errors."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ldm import read_audio
+from musicgen_ldm.cli.main import main
+from musicgen_ldm.provenance import read_record, verify
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MUSICGEN_LDM_CHECKPOINTS", str(tiny_folder.parent))
+    monkeypatch.chdir(tmp_path)
+
+
+def generate(*args: str) -> int:
+    fast = ["--checkpoint", "tiny", "--sampler", "dpm++", "--steps", "2", "--device", "cpu"]
+    return main(["generate", *fast, *args])
+
+
+def test_a_sentence_becomes_a_file_with_its_record(capsys: Capture) -> None:
+    assert generate("slow piano", "--seconds", "1", "--bpm", "90", "-o", "a.wav") == 0
+    out = capsys.readouterr()
+    assert out.err == ""
+    assert out.out.startswith("a.wav  1.00 s in ")
+    assert "asked 90 bpm, measured" in out.out
+    record = json.loads(Path("a.json").read_text())
+    assert read_record("a.wav") == record
+    assert (record["prompt"], record["seed"], record["take"]) == ("slow piano", 0, 0)
+    assert verify("a.wav").intact
+
+
+def test_default_name_says_what_is_inside() -> None:
+    assert generate("A Slow Piano!", "--seconds", "1", "--seed", "7") == 0
+    assert Path("outputs/a-slow-piano-7.wav").is_file()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_every_format(suffix: str) -> None:
+    assert generate("a", "--seconds", "1", "-o", "out", "--format", suffix) == 0
+    assert read_audio(next(Path("out").glob(f"*.{suffix}"))).sample_rate == 16_000
+
+
+def test_takes_are_numbered_and_ranked(capsys: Capture) -> None:
+    assert generate("a", "--seconds", "1", "--takes", "3", "-o", "a.flac", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["path"] for line in lines} == {f"a-take{k}.flac" for k in range(3)}
+    ranks = [line["scores"]["rank"] for line in lines]
+    assert ranks == sorted(ranks, reverse=True)
+    assert generate("a", "--seconds", "1", "--take", "2", "-o", "alone.flac") == 0
+    alone, batch = read_audio("alone.flac"), read_audio("a-take2.flac")
+    assert np.array_equal(alone.samples, batch.samples)
+
+
+def test_nothing_is_overwritten_without_being_asked_to(capsys: Capture) -> None:
+    assert generate("a", "--seconds", "1", "-o", "a.wav") == 0
+    before = Path("a.wav").read_bytes()
+    capsys.readouterr()
+    assert generate("b", "--seconds", "1", "-o", "a.wav") == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    assert Path("a.wav").read_bytes() == before
+    assert generate("b", "--seconds", "1", "-o", "a.wav", "--overwrite") == 0
+    assert Path("a.wav").read_bytes() != before
+
+
+def test_prompts_file_is_resumed(capsys: Capture) -> None:
+    Path("p.jsonl").write_text(
+        '{"id": "one", "prompt": "slow piano", "seconds": 1}\n'
+        "\nfast techno\n"
+        '{"id": "three", "prompt": "flute", "seed": 5, "asked": {"lead": "flute"}}\n'
+    )
+    arguments = ("--prompts", "p.jsonl", "-o", "out", "--seconds", "0.5")
+    assert generate(*arguments) == 0
+    names = {path.name for path in Path("out").glob("*.wav")}
+    assert names == {"one.wav", "0003.wav", "three.wav"}
+    assert read_audio("out/one.wav").seconds == 1
+    assert read_record("out/three.wav")["seed"] == 5
+    (Path("out") / "0003.wav").unlink()
+    kept = Path("out/one.wav").stat().st_mtime_ns
+    capsys.readouterr()
+    assert generate(*arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert Path("out/0003.wav").is_file()
+    assert Path("out/one.wav").stat().st_mtime_ns == kept
+
+
+def test_reproduce_is_bit_identical_and_says_what_differs(
+    capsys: Capture, tiny_folder: Path, tmp_path: Path
+) -> None:
+    assert generate("a", "--seconds", "1", "--seed", "3", "--takes", "2", "-o", "a.flac") == 0
+    capsys.readouterr()
+    assert main(["reproduce", "a-take1.flac", "--checkpoint", "tiny"]) == 0
+    assert capsys.readouterr().out.startswith("identical")
+    from musicgen_ldm.checkpoint import initialise, save
+
+    other = save(initialise("tiny", seed=9), tmp_path / "other")
+    assert main(["reproduce", "a-take1.flac", "--checkpoint", str(other), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert not report["identical"]
+    assert report["differences"][0].startswith("checkpoint ")
+    assert report["differences"][-1].startswith("audio differs by up to ")
+
+
+def test_working_on_sounds(stereo_file: Path) -> None:
+    source = str(stereo_file)
+    assert generate("a", "--init", source, "--strength", "0.4", "-o", "v.wav") == 0
+    assert generate("a", "--init", source, "--repaint", "0.5-1", "2-2.5", "-o", "r.wav") == 0
+    assert generate("a", "--continue", source, "--seconds", "1", "-o", "c.wav") == 0
+    assert generate("", "--audio-prompt", source, "--seconds", "1", "-o", "p.wav") == 0
+    blend = ("--blend", "techno:0.3", "--blend-audio", f"{source}:0.2")
+    assert generate("a", "--seconds", "1", *blend, "-o", "b.wav") == 0
+    loop = ("--bars", "1", "--bpm", "120", "--loop")
+    assert generate("a", *loop, "-o", "l.wav") == 0
+    assert read_audio("l.wav").seconds == 2.0
+    assert read_audio("c.wav").seconds == pytest.approx(5)
+    assert set(read_record("b.wav")["sources"]) == {"blend_1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "the prompt is empty"),
+        (["a" * 3000], "3000 characters"),
+        (["a", "--seconds", "-3"], "seconds is -3"),
+        (["a", "--seconds", "nan"], "seconds is nan"),
+        (["a", "--seconds", "1e9"], "from 0.5 to 600"),
+        (["a", "--guidance", "nan"], "guidance is nan"),
+        (["a", "--sampler", "magic"], "choose one of ddim, dpm++, unipc, euler"),
+        (["a", "--steps", "0"], "steps is 0"),
+        (["a", "--key", "H sharp"], "H sharp"),
+        (["a", "--blend", "nonsense"], "TEXT:WEIGHT"),
+        (["a", "--init", "x.wav", "--repaint", "abc"], "START-END"),
+        (["a", "--init", "missing.wav"], "missing.wav"),
+        (["a", "--checkpoint", "nothing"], "no checkpoint 'nothing'; known here: tiny"),
+        (["a", "--device", "toaster"], "device 'toaster'"),
+        (["a", "--prompts", "missing.txt"], "not both"),
+        (["--prompts", "missing.txt"], "cannot be read"),
+        (["a", "-o", "a.wav", "--format", "mp3"], "disagree"),
+        (["a", "-o", "a.mp3", "--subtype", "24"], "24"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    capsys: Capture, arguments: list[str], message: str
+) -> None:
+    if "--seconds" not in arguments and "--init" not in arguments:
+        arguments = [*arguments, "--seconds", "1"]
+    assert generate(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert [p for p in Path().rglob("*") if p.is_file()] == []
+
+
+def write(path: str, samples: np.ndarray, rate: int = 16_000, subtype: str = "PCM_16") -> None:
+    soundfile.write(path, samples, rate, subtype=subtype)
+
+
+def test_odd_but_legal_sounds_work() -> None:
+    tone = 0.3 * np.sin(np.arange(96_000) / 10)
+    write("eight-bit.wav", tone[:32_000], subtype="PCM_U8")
+    write("fast.wav", tone, 96_000)
+    write("surround.wav", np.stack([tone[:32_000]] * 6, axis=1))
+    for name in ("eight-bit", "fast", "surround"):
+        assert generate("a", "--init", f"{name}.wav", "-o", f"{name}-out.wav") == 0
+    assert generate("a", "--init", "surround.wav", "--repaint", "0.5-1", "-o", "s.wav") == 0
+    assert read_audio("s.wav").samples.shape[0] == 6
+
+
+def test_broken_sounds_are_refused(capsys: Capture, stereo_file: Path) -> None:
+    write("silent.wav", np.zeros(16_000))
+    write("empty.wav", np.zeros(0))
+    Path("noise.wav").write_bytes(b"RIFF" + bytes(range(256)))
+    write("nan.wav", np.full(16_000, np.nan), subtype="FLOAT")
+    for name in ("silent", "empty", "noise", "nan"):
+        capsys.readouterr()
+        assert generate("a", "--init", f"{name}.wav", "-o", "out.wav") == 2, name
+        assert f"{name}.wav" in capsys.readouterr().err
+    assert not Path("out.wav").exists()
+
+
+def test_a_truncated_checkpoint_is_refused(
+    capsys: Capture, tiny_folder: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(tiny_folder, tmp_path / "broken"))
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    assert generate("a", "--seconds", "1", "--checkpoint", str(broken)) == 2
+    assert "copy the folder again" in capsys.readouterr().err
+    assert main(["info", str(broken)]) == 2
+
+
+def test_info_describes_and_verifies(capsys: Capture, tiny_folder: Path, tmp_path: Path) -> None:
+    assert main(["info", "tiny"]) == 0
+    assert "verified           yes" in capsys.readouterr().out
+    changed = Path(shutil.copytree(tiny_folder, tmp_path / "changed"))
+    with (changed / "tokenizer" / "tokenizer_config.json").open("a") as file:
+        file.write("\n")
+    assert main(["info", str(changed), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == ["tokenizer/tokenizer_config.json was changed"]
+
+
+def test_ctrl_c_keeps_finished_files_and_no_halves(tiny_folder: Path) -> None:
+    command = [sys.executable, "-m", "musicgen_ldm", "generate", "a", "--checkpoint", "tiny"]
+    command += ["--seconds", "4", "--takes", "60", "--steps", "20", "-o", "takes"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(Path("takes").glob("*.wav"))) < 2:
+        time.sleep(0.1)
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "interrupted; finished files are kept\n"
+    files = sorted(Path("takes").iterdir())
+    assert {path.suffix for path in files} == {".wav", ".json"}
+    for path in Path("takes").glob("*.wav"):
+        assert verify(path).intact
