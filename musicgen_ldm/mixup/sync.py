@@ -196,7 +196,17 @@ def synchronise(
         other = max(0, round(float(alignment.time_map(alignment.start_s)) * rate))
         theirs = partner.samples[other : other + length]
     else:
-        moments = (start + np.arange(length)) / rate
-        theirs = sample_at(partner.samples, alignment.time_map(moments) * rate)
+        theirs = sample_at(partner.samples, _positions(alignment.time_map, start, length, rate))
     length = min(len(ours), len(theirs))
     return ours[:length], theirs[:length]
+
+
+def _positions(time_map: TimeMap, start: int, length: int, rate: int) -> Times:
+    """Partner samples that sound with anchor samples `start` to `start + length`, (length,).
+
+    Between knots the map is linear, so it is evaluated at the knots alone.
+    """
+    inner = time_map.anchor_s * rate
+    inner = inner[(inner > start) & (inner < start + length)]
+    knots = np.concatenate([[start], inner, [start + length]])
+    return np.interp(np.arange(start, start + length), knots, time_map(knots / rate) * rate)

@@ -25,19 +25,16 @@ def _kernel() -> FloatArray:
 
 @numba.njit(nogil=True, fastmath=True)
 def _interpolate(
-    samples: FloatArray, positions: npt.NDArray[np.float64], kernel: FloatArray
+    padded: FloatArray, positions: npt.NDArray[np.float64], kernel: FloatArray
 ) -> FloatArray:  # pragma: no cover - compiled
-    phases = kernel.shape[0] - 1
-    taps = kernel.shape[1]
+    phases, taps = kernel.shape[0] - 1, kernel.shape[1]
     result = np.empty(len(positions), dtype=np.float32)
     for n in range(len(positions)):
         whole = int(np.floor(positions[n]))
         row = int((positions[n] - whole) * phases + 0.5)
-        first = whole - taps // 2 + 1
         total = np.float32(0)
         for tap in range(taps):
-            if 0 <= first + tap < len(samples):
-                total += kernel[row, tap] * samples[first + tap]
+            total += kernel[row, tap] * padded[whole + tap]
         result[n] = total
     return result
 
@@ -51,9 +48,11 @@ def sample_at(samples: FloatArray, positions: npt.NDArray[np.float64]) -> FloatA
 
     Args:
         samples: (T,); silence is assumed beyond both ends.
-        positions: (T',) in samples; whole numbers return the samples themselves.
+        positions: (T',) in samples, from 0 to T; whole numbers return the samples themselves.
 
     Returns:
         (T',) float32.
     """
-    return _interpolate(np.ascontiguousarray(samples), positions, _kernel())
+    before, after = NUM_TAPS // 2 - 1, NUM_TAPS // 2 + 1
+    padded = np.pad(samples, (before, after)).astype(np.float32, copy=False)
+    return _interpolate(padded, np.clip(positions, 0, len(samples)), _kernel())

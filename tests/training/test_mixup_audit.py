@@ -1,0 +1,91 @@
+"""The audit command exports what training would mix, and says how well it fits."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_music import write_tiny_music
+
+from musicgen_ldm.cli import mixup as command
+from musicgen_ldm.config.mixup import MixupConfig
+from musicgen_ldm.data.clips import ClipDataset
+from musicgen_ldm.data.manifest import read_manifest
+from musicgen_ldm.data.mixup_audit import MixupAudit, distribution
+from musicgen_ldm.errors import ConfigError, ManifestError, OutputError
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return write_tiny_music(tmp_path_factory.mktemp("music"))
+
+
+def audit(*words):
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(["audit", *map(str, words)]))
+
+
+def test_pairs_are_exported_measured_and_summed_up(manifest, tmp_path, capsys):
+    out = tmp_path / "audit"
+    assert (
+        audit(manifest, "--pairs", 5, "--out", out, "--set", "sync=downbeats", "match_energy=true")
+        == 0
+    )
+    lines = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
+    assert len(lines) == 5
+    for line in lines:
+        samples, rate = soundfile.read(out / line["file"])
+        assert rate == 16_000
+        assert np.abs(samples).max() == pytest.approx(0.5, abs=1e-3)
+        assert line["anchor"] != line["partner"]
+        assert line["tempo_ratio"] == pytest.approx(1, abs=0.02)
+        assert line["downbeat_error_ms"] < 1e-6
+        assert line["level_difference_db"] == pytest.approx(0, abs=1e-3)
+    printed = capsys.readouterr().out
+    assert "downbeat error (ms)" in printed
+    assert "0 of 8 clips have no partner; 5 pairs in" in printed
+
+
+def test_json_summary_and_same_seed_same_pairs(manifest, tmp_path, capsys):
+    for name in "ab":
+        audit(manifest, "--pairs", 3, "--out", tmp_path / name, "--seed", 4, "--json")
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == second
+    assert first["distribution"]["seconds"]["p100"] <= 2.56
+    pairs = [(tmp_path / name / "pairs.jsonl").read_text() for name in "ab"]
+    assert pairs[0] == pairs[1]
+
+
+def test_plain_mixup_has_no_downbeats_to_compare(manifest, tmp_path, capsys):
+    audit(manifest, "--pairs", 4, "--out", tmp_path / "plain", "--json", "--set", "kind=plain")
+    summary = json.loads(capsys.readouterr().out)
+    assert "downbeat error (ms)" not in summary["distribution"]
+    assert summary["distribution"]["tempo ratio"]["p100"] > 1.2  # 180 meets 240 bpm
+
+
+def test_clips_without_bar_lines_are_an_error_with_a_reason(manifest):
+    clips = [c for c in read_manifest(manifest) if c.id in ("clip0", "clip1")]
+    source = ClipDataset(
+        clips, manifest.parent, sample_rate=16_000, num_samples=16_000, peak=0.5, seed=0
+    )
+    lonely = MixupAudit(source, MixupConfig(kind="bam"), seed=0)
+    assert lonely.group_sizes() == [0, 0]
+    with pytest.raises(ManifestError, match="no partner of its tempo"):
+        list(lonely.pairs(1))
+
+
+def test_what_cannot_be_done_is_refused(manifest, tmp_path):
+    with pytest.raises(ConfigError, match="kind=none mixes nothing"):
+        audit(manifest, "--out", tmp_path / "x", "--set", "kind=none")
+    with pytest.raises(ConfigError, match="not a field of MixupConfig"):
+        audit(manifest, "--out", tmp_path / "x", "--set", "knid=bam")
+    with pytest.raises(ConfigError, match="--pairs 0"):
+        audit(manifest, "--out", tmp_path / "x", "--pairs", 0)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    with pytest.raises(OutputError, match="exists and is not empty"):
+        audit(manifest, "--out", tmp_path / "full")
+    assert distribution([]) == {}
