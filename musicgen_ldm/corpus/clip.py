@@ -22,6 +22,7 @@ from musicgen_ldm.corpus.genre import load_genre
 from musicgen_ldm.corpus.recipe import MAX_SEED, ClipPlan
 from musicgen_ldm.corpus.render import Rendering, SoundBank, describe, render
 from musicgen_ldm.corpus.score import Score
+from musicgen_ldm.corpus.sequence import sequence_captions
 from musicgen_ldm.corpus.words import write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
 from musicgen_ldm.errors import CorpusError
@@ -31,6 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 MAX_SILENT_SHARE = 0.3
 SILENCE_FRAME_S = 0.05
 MAX_ATTEMPTS = 8
+SWUNG_SHARE = 0.57  # of a beat for the first of two off-beat notes, above which swing is heard
 CROSSFADE_S = 0.05  # from the first to the second piece of an order pair
 CAPTION_DOMAIN, CONTRAST_DOMAIN = 0xCA, 0xC0  # keep draws apart from those of the sound
 LICENCE = "CC0-1.0"  # of the clips: composition and rendering are the project's own
@@ -57,6 +59,7 @@ class MadeClip:
 class _Piece:
     """A composed and rendered piece with its truth."""
 
+    title: str  # of the genre, as words say it
     score: Score
     rendering: Rendering
     tags: Tags
@@ -138,11 +141,12 @@ def _make_pieces(
 def _make_piece(
     plan: ClipPlan, seconds: float, bank: SoundBank, sample_rate: int, with_stems: bool
 ) -> _Piece:
+    genre = load_genre(plan.genre)
     score = compose(plan.seed, genre=plan.genre, split=plan.split, clip_seconds=seconds)
     override: dict[str, object] = {}
     if plan.attribute is not None:
         rng = np.random.default_rng((plan.seed, CONTRAST_DOMAIN))
-        override = contrast_override(score, load_genre(plan.genre), plan.attribute, rng)
+        override = contrast_override(score, genre, plan.attribute, rng)
         if plan.half:
             score = compose(
                 plan.seed,
@@ -155,10 +159,11 @@ def _make_piece(
     tags = _tags(score, rendering)
     by_level = {name: place for place, name in enumerate(rendering.instruments)}
     audible = [part for part in score.parts if part.instrument in by_level]
-    facts = facts_of(score, sorted(audible, key=lambda part: by_level[part.instrument]))
+    by_loudness = sorted(audible, key=lambda part: by_level[part.instrument])
+    facts = facts_of(score, by_loudness, is_swung=genre.swing.share > SWUNG_SHARE)
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
     captions = write_captions(tags, facts, rng, split=plan.split)
-    return _Piece(score, rendering, tags, facts, captions, tuple(override))
+    return _Piece(genre.title, score, rendering, tags, facts, captions, tuple(override))
 
 
 def _tags(score: Score, rendering: Rendering) -> Tags:
@@ -200,7 +205,7 @@ def _describe(plan: ClipPlan, pieces: list[_Piece], flac: bytes, sample_rate: in
         start_s=0.0,
         duration_s=plan.clip_seconds,
         sample_rate=sample_rate,
-        captions=_captions(pieces),
+        captions=_captions(plan, pieces),
         tags=_common_tags([piece.tags for piece in pieces]),
         beats_s=_times(placed, "beats_s"),
         downbeats_s=_times(placed, "downbeats_s"),
@@ -212,15 +217,14 @@ def _describe(plan: ClipPlan, pieces: list[_Piece], flac: bytes, sample_rate: in
     )
 
 
-def _captions(pieces: list[_Piece]) -> tuple[str, ...]:
-    """Captions of a piece; of a sequence "this, then that"."""
+def _captions(plan: ClipPlan, pieces: list[_Piece]) -> tuple[str, ...]:
+    """Captions of a piece, or of a sequence of two."""
     if len(pieces) == 1:
         return pieces[0].captions
-    firsts, seconds = (piece.captions for piece in pieces)
-    return tuple(
-        f"{first.rstrip('.')}, then {second}"
-        for first, second in zip(firsts, seconds, strict=False)
-    )
+    # Both orders draw alike, so that a pair of captions differs in the order and in little else.
+    rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
+    first, second = ((piece.title, piece.tags, piece.facts) for piece in pieces)
+    return sequence_captions(first, second, rng, split=plan.split)
 
 
 def _common_tags(tags: list[Tags]) -> Tags:

@@ -276,7 +276,7 @@ class Kit:
     def _bell(self, rng: np.random.Generator, hertz: float) -> Signal:
         time = self._time(0.12)
         ratio = 1.48 + 0.04 * rng.random()
-        tones = sum(np.sign(np.sin(2 * np.pi * f * time)) for f in (hertz, ratio * hertz))
+        tones = np.sign(np.sin(2 * np.pi * np.outer((hertz, ratio * hertz), time))).sum(axis=0)
         return self._filtered(tones, 0.8 * hertz, 4 * hertz) * np.exp(-time / 0.12)
 
     def _shaker(self, rng: np.random.Generator, decay_s: float) -> Signal:

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 GAIN_STEP = 64  # samples from one gain decision to the next; gains are ramps between them
 # Delays of the reverberator in seconds at size 1, mutually far from small ratios.
 ROOM_DELAYS_S = np.array([0.0297, 0.0371, 0.0411, 0.0437, 0.0533, 0.0599, 0.0671, 0.0719])
+INAUDIBLE = 1e-15  # -300 dB
 ROOM_FADES_TO = 1e-3  # a reverberation time is a fall by 60 dB
 
 
@@ -31,6 +32,11 @@ def _cascade(samples: FloatArray, sos: npt.NDArray[np.float64]) -> FloatArray:
         for n in range(samples.shape[1]):
             left, right = out[0, n], out[1, n]
             y_left, y_right = b0 * left + l1, b0 * right + r1
+            # A decaying tail would end in denormal numbers, a hundred times slower than others.
+            if abs(y_left) < INAUDIBLE:
+                y_left = 0.0
+            if abs(y_right) < INAUDIBLE:
+                y_right = 0.0
             l1, r1 = b1 * left - a1 * y_left + l2, b1 * right - a1 * y_right + r2
             l2, r2 = b2 * left - a2 * y_left, b2 * right - a2 * y_right
             out[0, n], out[1, n] = y_left, y_right
@@ -287,7 +293,7 @@ def _read_at(samples: FloatArray, delays: npt.NDArray[np.float64]) -> FloatArray
     for channel in range(2):
         for n in range(samples.shape[1]):
             position = n - delays[channel, n]
-            index = int(math.floor(position))
+            index = math.floor(position)
             if 0 <= index < samples.shape[1] - 1:
                 share = position - index
                 here, there = samples[channel, index], samples[channel, index + 1]

@@ -24,8 +24,25 @@ except ImportError as error:
 FloatArray = npt.NDArray[np.float32]
 
 CONTROL = 16  # samples between updates of filters and modulators
+TURN = 2 * math.pi
 SILENT = 3e-4  # envelopes below this (-70 dB) have ended
 SINE, TRIANGLE, SAW, PULSE = 0, 1, 2, 3
+
+
+class Notes(NamedTuple):
+    """Notes of one part, an array entry each.
+
+    Attributes:
+        starts: First samples.
+        holds: Samples held.
+        frequencies: Hz.
+        gains: Linear.
+    """
+
+    starts: npt.NDArray[np.int64]
+    holds: npt.NDArray[np.int64]
+    frequencies: npt.NDArray[np.float64]
+    gains: npt.NDArray[np.float64]
 
 
 class Envelope(NamedTuple):
@@ -83,8 +100,8 @@ class FM(NamedTuple):
     Attributes:
         ratio: Carrier frequency over the note's, for each pair.
         modulator: Modulator frequency over the note's, for each pair.
-        index: Modulation index at full velocity, for each pair.
-        fade: Seconds in which the index falls to 1/e, for each pair.
+        depth: Modulation index at full velocity, for each pair.
+        fade: Seconds in which the depth falls to 1/e, for each pair.
         second: Gain of the second pair.
         tremolo: Depth of a stereo tremolo, 0-1.
         tremolo_hz: Its rate.
@@ -92,7 +109,7 @@ class FM(NamedTuple):
 
     ratio: tuple[float, float]
     modulator: tuple[float, float]
-    index: tuple[float, float]
+    depth: tuple[float, float]
     fade: tuple[float, float]
     second: float
     tremolo: float
@@ -126,10 +143,18 @@ def _poly_blep(phase: float, step: float) -> float:
 
 
 @njit(cache=True)
+def _sine(phase: float) -> float:
+    """Sine of `phase` turns, within 0.0011: four times as fast as the library's."""
+    turn = phase - math.floor(phase + 0.5)
+    bow = 8 * turn - 16 * turn * abs(turn)
+    return bow + 0.225 * (bow * abs(bow) - bow)
+
+
+@njit(cache=True)
 def _oscillator(shape: int, phase: float, step: float, width: float) -> float:
     """One sample in [-1, 1] of a waveform at `phase` in [0, 1)."""
     if shape == 0:
-        return math.sin(2 * math.pi * phase)
+        return _sine(phase)
     if shape == 1:
         return 4 * abs(phase - 0.5) - 1
     saw = 2 * phase - 1 - _poly_blep(phase, step)
@@ -142,10 +167,7 @@ def _oscillator(shape: int, phase: float, step: float, width: float) -> float:
 @njit(cache=True)
 def play_subtractive(
     out: FloatArray,
-    starts: npt.NDArray[np.int64],
-    holds: npt.NDArray[np.int64],
-    frequencies: npt.NDArray[np.float64],
-    gains: npt.NDArray[np.float64],
+    notes: Notes,
     sample_rate: int,
     patch: Subtractive,
     amplitude: Envelope,
@@ -168,25 +190,25 @@ def play_subtractive(
         right[voice] = math.sin((1 + side) * math.pi / 4) / math.sqrt(unison)
     damping = 2 - 1.96 * patch.resonance
     noise_state = np.uint32(22222)
-    before = frequencies[0] if len(frequencies) else 0.0
+    before = notes.frequencies[0] if len(notes.frequencies) else 0.0
     step = np.empty(unison)
-    for note in range(len(starts)):
+    for note in range(len(notes.starts)):
         phase = phases[note].copy()
         sub_phase = 0.0
-        held = holds[note] / sample_rate
+        held = notes.holds[note] / sample_rate
         s1l = s2l = s1r = s2r = 0.0
         a1 = a2 = a3 = level = level_step = frequency = 0.0
-        num_samples = out.shape[1] - starts[note]
+        num_samples = out.shape[1] - notes.starts[note]
         for n in range(num_samples):
             if n % CONTROL == 0:
                 time = n / sample_rate
                 target = _envelope(time + CONTROL / sample_rate, held, amplitude)
                 if n == 0:
                     level = _envelope(0.0, held, amplitude)
-                if time > held and target < SILENT:
+                if time > amplitude.attack and target < SILENT:
                     break
                 level_step = (target - level) / CONTROL
-                frequency = frequencies[note]
+                frequency = notes.frequencies[note]
                 if patch.glide > 0:
                     frequency *= (before / frequency) ** math.exp(-time / patch.glide)
                 swing = math.sin(2 * math.pi * patch.vibrato_hz * time) * min(1.0, 2 * time)
@@ -211,7 +233,7 @@ def play_subtractive(
                 if phase[voice] >= 1:
                     phase[voice] -= 1
             if patch.sub > 0:
-                value = patch.sub * math.sin(2 * math.pi * sub_phase)
+                value = patch.sub * _sine(sub_phase)
                 sub_phase = (sub_phase + 0.5 * frequency / sample_rate) % 1.0
                 xl += value
                 xr += value
@@ -233,65 +255,56 @@ def play_subtractive(
             if patch.drive > 0:
                 yl = math.tanh(patch.drive * yl)
                 yr = math.tanh(patch.drive * yr)
-            gain = gains[note] * level
-            out[0, starts[note] + n] += gain * yl
-            out[1, starts[note] + n] += gain * yr
-        before = frequencies[note]
+            gain = notes.gains[note] * level
+            out[0, notes.starts[note] + n] += gain * yl
+            out[1, notes.starts[note] + n] += gain * yr
+        before = notes.frequencies[note]
 
 
 @njit(cache=True)
 def play_fm(
     out: FloatArray,
-    starts: npt.NDArray[np.int64],
-    holds: npt.NDArray[np.int64],
-    frequencies: npt.NDArray[np.float64],
-    gains: npt.NDArray[np.float64],
+    notes: Notes,
     sample_rate: int,
     patch: FM,
     amplitude: Envelope,
 ) -> None:
     """Add frequency-modulated notes to `out` (2, T) (Chowning 1973, in phase form).
 
-    Louder notes are brighter: the index grows with the gain.
+    Louder notes are brighter: the modulation grows with the gain.
     """
-    turn = 2 * math.pi
-    for note in range(len(starts)):
-        held = holds[note] / sample_rate
-        step = turn * frequencies[note] / sample_rate
+    for note in range(len(notes.starts)):
+        held = notes.holds[note] / sample_rate
+        step = notes.frequencies[note] / sample_rate
         level = 0.0
-        level_step = index_0 = index_1 = left = right = 0.0
-        for n in range(out.shape[1] - starts[note]):
+        level_step = depth_0 = depth_1 = left = right = 0.0
+        for n in range(out.shape[1] - notes.starts[note]):
             if n % CONTROL == 0:
                 time = n / sample_rate
                 target = _envelope(time + CONTROL / sample_rate, held, amplitude)
-                if time > held and target < SILENT:
+                if time > amplitude.attack and target < SILENT:
                     break
                 level_step = (target - level) / CONTROL
-                index_0 = gains[note] * patch.index[0] * math.exp(-time / patch.fade[0])
-                index_1 = gains[note] * patch.index[1] * math.exp(-time / patch.fade[1])
-                swing = patch.tremolo * math.sin(turn * patch.tremolo_hz * time)
-                left = gains[note] * (1 + swing)
-                right = gains[note] * (1 - swing)
+                depth_0 = notes.gains[note] * patch.depth[0] * math.exp(-time / patch.fade[0])
+                depth_1 = notes.gains[note] * patch.depth[1] * math.exp(-time / patch.fade[1])
+                swing = patch.tremolo * _sine(patch.tremolo_hz * time)
+                left = notes.gains[note] * (1 + swing)
+                right = notes.gains[note] * (1 - swing)
             level += level_step
-            angle = step * n
-            value = math.sin(
-                patch.ratio[0] * angle + index_0 * math.sin(patch.modulator[0] * angle)
-            )
+            phase = step * n
+            bend = depth_0 / TURN * _sine(patch.modulator[0] * phase)
+            value = _sine(patch.ratio[0] * phase + bend)
             if patch.second > 0:
-                value += patch.second * math.sin(
-                    patch.ratio[1] * angle + index_1 * math.sin(patch.modulator[1] * angle)
-                )
-            out[0, starts[note] + n] += left * level * value
-            out[1, starts[note] + n] += right * level * value
+                bend = depth_1 / TURN * _sine(patch.modulator[1] * phase)
+                value += patch.second * _sine(patch.ratio[1] * phase + bend)
+            out[0, notes.starts[note] + n] += left * level * value
+            out[1, notes.starts[note] + n] += right * level * value
 
 
 @njit(cache=True)
 def play_additive(
     out: FloatArray,
-    starts: npt.NDArray[np.int64],
-    holds: npt.NDArray[np.int64],
-    frequencies: npt.NDArray[np.float64],
-    gains: npt.NDArray[np.float64],
+    notes: Notes,
     sample_rate: int,
     partials: npt.NDArray[np.float64],
     amplitude: Envelope,
@@ -301,20 +314,17 @@ def play_additive(
 
     Args:
         out: Buffer.
-        starts: First samples.
-        holds: Samples held.
-        frequencies: Hz.
-        gains: Linear.
+        notes: What to play.
         sample_rate: Hz.
         partials: (K, 3): frequency ratio, gain, seconds in which it falls to 1/e.
         amplitude: Envelope of the whole.
         rotor_hz: Rate at which the sound turns between the channels; 0 stands still.
     """
     turn = 2 * math.pi
-    for note in range(len(starts)):
-        held = holds[note] / sample_rate
+    for note in range(len(notes.starts)):
+        held = notes.holds[note] / sample_rate
         for k in range(partials.shape[0]):
-            frequency = frequencies[note] * partials[k, 0]
+            frequency = notes.frequencies[note] * partials[k, 0]
             if frequency > 0.45 * sample_rate:
                 continue
             step = turn * frequency / sample_rate
@@ -322,7 +332,7 @@ def play_additive(
             cosine, sine = math.cos(step), math.sin(step)
             x, y = 0.0, 1.0
             level = level_step = left = right = 0.0
-            for n in range(out.shape[1] - starts[note]):
+            for n in range(out.shape[1] - notes.starts[note]):
                 if n % CONTROL == 0:
                     time = n / sample_rate
                     late = time + CONTROL / sample_rate
@@ -331,9 +341,9 @@ def play_additive(
                         break
                     level_step = (target - level) / CONTROL
                     swing = 0.0 if rotor_hz == 0 else 0.4 * math.sin(turn * rotor_hz * time)
-                    left = gains[note] * partials[k, 1] * (1 + swing)
-                    right = gains[note] * partials[k, 1] * (1 - swing)
+                    left = notes.gains[note] * partials[k, 1] * (1 + swing)
+                    right = notes.gains[note] * partials[k, 1] * (1 - swing)
                 level += level_step
                 x, y = x * cosine + y * sine, y * cosine - x * sine
-                out[0, starts[note] + n] += left * level * x
-                out[1, starts[note] + n] += right * level * x
+                out[0, notes.starts[note] + n] += left * level * x
+                out[1, notes.starts[note] + n] += right * level * x

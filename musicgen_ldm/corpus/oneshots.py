@@ -50,7 +50,7 @@ class OneShots:
 
     def draw(
         self, share: float, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[dict[int, FloatArray], tuple[str, ...]]:
+    ) -> tuple[dict[int, FloatArray], dict[int, str]]:
         """Pick a recording for about `share` of the keys.
 
         Returns:
@@ -59,15 +59,16 @@ class OneShots:
             not depend on it.
         """
         hits: dict[int, FloatArray] = {}
-        names = []
+        names: dict[int, str] = {}
         for key, choices in HITS.items():
             is_wanted = rng.random() < share
             name = choices[rng.integers(len(choices))]
             if is_wanted and self.folder is not None:
                 hit = _load(self.folder / f"{name}.flac", sample_rate)
-                names.append(name)
-                hits |= dict.fromkeys((key, *TWINS.get(key, ())), hit)
-        return hits, tuple(names)
+                keys = (key, *TWINS.get(key, ()))
+                hits |= dict.fromkeys(keys, hit)
+                names |= dict.fromkeys(keys, name)
+        return hits, names
 
 
 @lru_cache(maxsize=64)

@@ -189,7 +189,8 @@ class _Cutter:
 
     def __call__(self, samples: FloatArray) -> Waveform:
         clip = Waveform(self.inside(samples), self.rates[0]).resampled(self.rates[1])
-        limited = np.clip(fit_length(clip.samples, self.num_samples), -1, 1)
+        # Limit after resampling, which overshoots.
+        limited = effects.soft_clip(fit_length(clip.samples, self.num_samples), mix.CEILING)
         return Waveform(limited, self.rates[1])
 
 
@@ -240,10 +241,11 @@ def _play_kit(
 ) -> tuple[FloatArray, list[Ingredient]]:
     hits, names = stage.bank.oneshots.draw(KITS[style].oneshots, stage.sample_rate, rng)
     stem = Kit(style, stage.sample_rate, rng, hits).play(notes, stage.num_samples)
+    heard = {note.pitch for note in notes}
     recorded = [
         Ingredient(name=f"{PACKAGE}/{name}", kind="one-shot", licence=LICENCE,
                    attribution="Sonic Pi samples, Freesound")
-        for name in names
+        for name in sorted({names[key] for key in heard & names.keys()})
     ]  # fmt: skip
     return stem, [SYNTHESIS, *recorded]
 
@@ -327,7 +329,7 @@ def _send_levels(
 ) -> tuple[np.float32, np.float32]:
     """How much of a stem goes into the room and into the echo."""
     share = {"bass": 0.08, "drums": 0.35, "percussion": 0.6, "fx": 1.0, "pad": 1.1, "lead": 1.0}
-    wet = share.get(part.role, 0.8) * (0.06 + 0.85 * score.space) * float(rng.uniform(0.7, 1.3))
+    wet = share.get(part.role, 0.8) * (0.05 + 0.5 * score.space) * float(rng.uniform(0.7, 1.3))
     is_echoed = part.role in ("lead", "arpeggio", "comp", "counter", "fx")
     chance = 0.9 if "echo" in score.treatments else 0.1 + 0.4 * score.space
     amount = float(rng.uniform(0.15, 0.4)) if is_echoed and rng.random() < chance else 0.0

@@ -147,7 +147,7 @@ def _render(font: Any, out: FloatArray, begin: int, end: int) -> int:
     """Fill `out[:, begin:end]`; returns `end`."""
     if end > begin:
         block = np.zeros(2 * (end - begin), np.float32)
-        font.render(memoryview(block).cast("B"))
+        font.render(block.data.cast("B"))
         out[:, begin:end] = block.reshape(2, -1)
     return end
 

@@ -13,6 +13,7 @@ from musicgen_ldm.corpus.kernels import (
     SINE,
     TRIANGLE,
     Envelope,
+    Notes,
     Subtractive,
     play_additive,
     play_fm,
@@ -39,7 +40,7 @@ class Patch:
         waves: Waveforms to choose from, subtractive only.
         unison: Numbers of detuned voices to choose from, subtractive only.
         values: Ranges of the kernel's numbers by name; what is not named is 0.
-        pairs: FM pairs to choose from: ((ratios), (modulators), (indices)).
+        pairs: FM pairs to choose from: ((ratios), (modulators), (depths)).
         partials: Harmonic sets to choose from, additive only: (ratio, gain, fade in seconds).
     """
 
@@ -161,7 +162,8 @@ PATCHES: dict[str, Patch] = {
         amplitude=(0.001, (0.3, 1.0), (0.5, 1.0), (0.005, 0.03)), waves=(TRIANGLE, PULSE, TRIANGLE),
         values={"width": (0.25, 0.5), "cutoff": 9000.0}),
     "noise_sweep": Patch(
-        amplitude=((0.3, 1.0), 2.0, 1.0, (0.1, 0.3)), waves=(SINE,), opening=((1.5, 3.5), 1.0, 1, 0.5),
+        amplitude=((0.3, 1.0), 2.0, 1.0, (0.1, 0.3)), waves=(SINE,),
+        opening=((1.5, 3.5), 1.0, 1, 0.5),
         values={"noise": (2.0, 4.0), "cutoff": (250, 500), "opening": (2.5, 4.2),
                 "resonance": (0.2, 0.6)}),
     "drawbar_organ": Patch(
@@ -229,29 +231,33 @@ def play_patch(
     patch = PATCHES[name]
     out = np.zeros((2, num_samples), np.float32)
     audible = [note for note in notes if note.start_s * sample_rate < num_samples]
-    starts = np.array([int(note.start_s * sample_rate) for note in audible], np.int64)
-    holds = np.array([int(note.duration_s * sample_rate) for note in audible], np.int64)
-    frequencies = midi_to_hz(np.array([note.pitch for note in audible], np.float64))
-    gains = np.array([(note.velocity / 127) ** 1.5 for note in audible], np.float64)
+    arrays = Notes(
+        starts=np.array([int(note.start_s * sample_rate) for note in audible], np.int64),
+        holds=np.array([int(note.duration_s * sample_rate) for note in audible], np.int64),
+        frequencies=midi_to_hz(np.array([note.pitch for note in audible], np.float64)),
+        gains=np.array([(note.velocity / 127) ** 1.5 for note in audible], np.float64),
+    )
     voice = {key: draw(bounds, rng) for key, bounds in patch.values.items()}
     amplitude = _envelope(patch.amplitude, articulation, rng)
-    arguments = (out, starts, holds, frequencies, gains, sample_rate)
     if patch.kind == "fm":
-        ratio, modulator, index = patch.pairs[rng.integers(len(patch.pairs))]
+        ratio, modulator, depth = patch.pairs[rng.integers(len(patch.pairs))]
         bright = 2 ** (0.6 * brightness) * (0.7 + 0.6 * rng.random())
         fm = FM(
             ratio=_pair(ratio), modulator=_pair(modulator),
-            index=_pair(tuple(bright * value for value in index)),
+            depth=_pair(tuple(bright * value for value in depth)),
             fade=(voice["fade_0"], voice["fade_1"]), second=voice["second"],
             tremolo=voice.get("tremolo", 0.0), tremolo_hz=voice.get("tremolo_hz", 0.0),
         )  # fmt: skip
-        play_fm(*arguments, fm, amplitude)
+        play_fm(out, arrays, sample_rate, fm, amplitude)
     elif patch.kind == "additive":
         partials = np.array(patch.partials[rng.integers(len(patch.partials))], np.float64)
         partials[:, 1] *= partials[:, 0] ** (0.5 * brightness)
-        play_additive(*arguments, partials, amplitude, voice["rotor"])
+        play_additive(out, arrays, sample_rate, partials, amplitude, voice["rotor"])
     else:
-        _play_subtractive(patch, voice, arguments, amplitude, bpm, brightness, rng)
+        drawn = _draw_subtractive(patch, voice, bpm, brightness, rng)
+        opening = _envelope(patch.opening, 0.0, rng)
+        phases = rng.random((len(audible), int(rng.choice(patch.unison))))
+        play_subtractive(out, arrays, sample_rate, drawn, amplitude, opening, phases)
     return out
 
 
@@ -265,22 +271,16 @@ def _envelope(shape: Shape, articulation: float, rng: np.random.Generator) -> En
     return Envelope(attack, decay, sustain, release * 2**articulation)
 
 
-def _play_subtractive(
+def _draw_subtractive(
     patch: Patch,
     voice: dict[str, float],
-    arguments: tuple,
-    amplitude: Envelope,
     bpm: float,
     brightness: float,
     rng: np.random.Generator,
-) -> None:
-    """Draw what a subtractive patch leaves open and play it."""
-    unison = int(rng.choice(patch.unison))
-    voice["cutoff"] *= 2**brightness
-    if voice.get("wobble") and "wobble_hz" not in voice:
-        voice["wobble_hz"] = bpm / 240 * float(rng.choice(WHOLE_NOTE_WOBBLES))
+) -> Subtractive:
+    """The kernel's numbers, with the tempo of wobbles and the mood's brightness."""
     numbers = {key: voice.get(key, 0.0) for key in Subtractive._fields if key != "shape"}
-    sound = Subtractive(shape=int(rng.choice(patch.waves)), **numbers)
-    opening = _envelope(patch.opening, 0.0, rng)
-    phases = rng.random((len(arguments[1]), unison))
-    play_subtractive(*arguments, sound, amplitude, opening, phases)
+    numbers["cutoff"] *= 2**brightness
+    if numbers["wobble"] and "wobble_hz" not in voice:
+        numbers["wobble_hz"] = bpm / 240 * float(rng.choice(WHOLE_NOTE_WOBBLES))
+    return Subtractive(shape=int(rng.choice(patch.waves)), **numbers)
