@@ -120,12 +120,13 @@ def evaluate(
         thresholds: τ.
 
     Returns:
-        sim_aa@τ, then train_train@τ, heldout_train@τ and their excess@τ where given.
+        sim_aa@90, sim_aa@95 (τ in percent), then train_train@…, heldout_train@… and their
+        excess_…@… where given.
     """
     scores: dict[str, Estimate] = {}
     baselines = {"train_train": train_train, "heldout_train": heldout_train}
     for threshold in thresholds:
-        tag = f"@{threshold:.2f}"
+        tag = f"@{100 * threshold:g}"
         scores[f"sim_aa{tag}"] = similarity_ratio(nearest, threshold)
         for name, baseline in baselines.items():
             if baseline is not None:

@@ -112,8 +112,10 @@ def wilson_interval(successes: int, trials: int) -> Estimate:
     centre = (share + Z_95**2 / (2 * trials)) / shrink
     half = Z_95 / shrink * (share * (1 - share) / trials + (Z_95 / (2 * trials)) ** 2) ** 0.5
     se = (share * (1 - share) / trials) ** 0.5
-    # Rounding must not push a share of 0 or 1 out of its own interval.
-    return Estimate(share, se, (min(share, centre - half), max(share, centre + half)))
+    # At 0 and 1 the exact bound is the share itself; rounding would miss it by 1e-17.
+    low = centre - half if successes else 0.0
+    high = centre + half if successes < trials else 1.0
+    return Estimate(share, se, (low, high))
 
 
 def paired_bootstrap(

@@ -1,0 +1,167 @@
+"""From training audio to a novelty bank: one row a window, with what is known of its clip."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen_ldm import bank as banks
+from musicgen_ldm.bank import Bank
+from musicgen_ldm.bank.reader import INDEX_FILE
+from musicgen_ldm.data.manifest import Clip
+from musicgen_ldm.metrics.analysis import Analysis, analyse
+from musicgen_ldm.metrics.cache import Cache
+from musicgen_ldm.metrics.checks import Array
+from musicgen_ldm.metrics.clips import AudioFile, list_audio, manifest_audio
+from musicgen_ldm.metrics.embedders import Embedder, window_starts
+from musicgen_ldm.metrics.embedders.base import identify
+from musicgen_ldm.metrics.evaluation import refuse_unread
+from musicgen_ldm.metrics.presets import V1
+from musicgen_ldm.parallel import Workers
+
+MANIFEST_NAME = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training or held-out audio.
+
+    Attributes:
+        files: What to embed.
+        records: Manifest lines by id; empty for a bare folder.
+        root: Folder that entries' paths are relative to.
+    """
+
+    files: list[AudioFile]
+    records: Mapping[str, Clip]
+    root: Path
+
+
+def is_bank(path: Path) -> bool:
+    """Whether a path is a bank's folder."""
+    return (path / INDEX_FILE).is_file()
+
+
+def open_source(path: Path, split: str | None = None) -> Source:
+    """Audio from a manifest, from a folder with one, or from a bare folder.
+
+    Args:
+        path: JSONL or folder.
+        split: Of a manifest; None takes every clip.
+
+    Raises:
+        MetricError: If there is no audio.
+    """
+    manifest = path if path.suffix == ".jsonl" else path / MANIFEST_NAME
+    if manifest.is_file():
+        clips = manifest_audio(manifest, split)
+        files = [file for file, _ in clips.values()]
+        return Source(files, {name: clip for name, (_, clip) in clips.items()}, manifest.parent)
+    return Source(list_audio(path), {}, path)
+
+
+def embed_source(
+    source: Source, embedder: Embedder, cache: Cache, workers: Workers, *, allow_unread: bool
+) -> list[Analysis]:
+    """Analyse a source with one embedder.
+
+    Raises:
+        MetricError: If a file cannot be read and that is not allowed.
+    """
+    clips, unread = analyse(source.files, [embedder], V1, cache, workers)
+    refuse_unread(unread, allowed=allow_unread)
+    return clips
+
+
+def window_vectors(clip: Analysis, embedder: Embedder) -> Array:
+    """One vector a window of a clip, (W, D)."""
+    return clip.features[embedder.name].frames.astype(np.float64).mean(axis=1)
+
+
+def rows(
+    clips: Sequence[Analysis], source: Source, embedder: Embedder
+) -> Iterator[tuple[Array, dict[str, Any]]]:
+    """(embedding, entry) of every window.
+
+    Windows without a direction (digital silence in a chroma) are left out: nothing can be near
+    to them.
+    """
+    for clip in clips:
+        entry = _entry(clip, source)
+        starts = window_starts(clip.seconds, embedder)
+        for start, vector in zip(starts, window_vectors(clip, embedder), strict=True):
+            if vector.any():
+                yield vector, {**entry, "window_s": start}
+
+
+def _entry(clip: Analysis, source: Source) -> dict[str, Any]:
+    file = clip.file
+    record = source.records.get(file.id)
+    entry = {
+        "id": file.id,
+        "path": os.path.relpath(file.path, source.root),
+        "start_s": file.start_s,
+        "duration_s": clip.seconds,
+        "sha256": record.sha256 if record else clip.sha256,
+        "captions": list(record.captions) if record else [],
+        "licence": record.licence if record else None,
+        "source": record.source if record else None,
+        "attribution": record.attribution if record else None,
+    }
+    # All clips cut from one file are one track: they must not count as each other's neighbours.
+    return {**entry, "track": entry["sha256"]}
+
+
+def build_bank(
+    folder: Path,
+    source: Source,
+    embedder: Embedder,
+    cache: Cache,
+    workers: Workers,
+    *,
+    allow_unread: bool = False,
+    overwrite: bool = False,
+) -> Bank:
+    """Embed a source and write its bank."""
+    clips = embed_source(source, embedder, cache, workers, allow_unread=allow_unread)
+    if workers.is_main:
+        banks.build(
+            folder,
+            rows(clips, source, embedder),
+            embedder=embedder.name,
+            identity=embedder.identity,
+            dim=embedder.dim,
+            overwrite=overwrite,
+        )
+    workers.wait()
+    return Bank.open(folder)
+
+
+def cached_bank(
+    source: Source,
+    embedder: Embedder,
+    cache: Cache,
+    workers: Workers,
+    *,
+    allow_unread: bool = False,
+) -> Bank:
+    """The bank of a source, kept in the cache as long as files and embedder stay the same."""
+    clips = embed_source(source, embedder, cache, workers, allow_unread=allow_unread)
+    content = sorted((clip.file.id, clip.sha256) for clip in clips)
+    records = sorted((name, repr(record)) for name, record in source.records.items())
+    name = identify(embedder.identity, content, records, str(source.root.resolve()))
+    folder = cache.root / "banks" / name
+    if not is_bank(folder):
+        partial = folder.with_name(f"{name}.{os.getpid()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        banks.build(partial, rows(clips, source, embedder), embedder=embedder.name,
+                    identity=embedder.identity, dim=embedder.dim)  # fmt: skip
+        try:
+            os.replace(partial, folder)
+        except OSError:  # another process was first, with the same content
+            shutil.rmtree(partial)
+    return Bank.open(folder)

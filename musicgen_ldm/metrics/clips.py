@@ -1,0 +1,196 @@
+"""Which files are evaluated, what they were asked to be, and which belongs to which.
+
+Pairing is by id, never by the order of a listing. The id of a file is its path inside the folder
+without the suffix; `generate --takes` appends `-take<k>`, and all takes of an id share its prompt
+and its reference.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.data.manifest import Clip, read_manifest
+from musicgen_ldm.errors import MetricError, MusicGenError
+from musicgen_ldm.measure import Key, parse_key
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+PROMPT_FIELDS = ("prompt", "caption", "text")
+TAKE = re.compile(r"-take\d+$")
+
+
+class PairingError(MetricError):
+    """Some clips lack a partner: the whole run stops, since its numbers would mislead."""
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """One file of a folder, or a stretch of one named by a manifest.
+
+    Attributes:
+        id: Path inside the folder without suffix, with forward slashes; or the manifest's id.
+        path: Where it is.
+        start_s: Where the stretch begins, in seconds.
+        duration_s: How long it is; None is to the end.
+    """
+
+    id: str
+    path: Path
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+    @property
+    def prompt_id(self) -> str:
+        """The id without its take number."""
+        return TAKE.sub("", self.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What a clip was asked to be; None or empty where nothing was said."""
+
+    text: str
+    bpm: float | None = None
+    key: Key | None = None
+    instruments: tuple[str, ...] = ()
+    genre: str | None = None
+
+
+def list_audio(folder: str | Path) -> list[AudioFile]:
+    """The audio files under a folder, sorted by id.
+
+    Raises:
+        MetricError: If there are none, or two share an id.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MetricError(f"{folder}: no such folder; give a folder with audio files")
+    found: dict[str, AudioFile] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in relative.parts)
+        if is_hidden or path.suffix.lower() not in AUDIO_SUFFIXES:
+            continue
+        name = relative.with_suffix("").as_posix()
+        if name in found:
+            raise MetricError(
+                f"{path} and {found[name].path} share the id {name!r}; rename one of them"
+            )
+        found[name] = AudioFile(name, path)
+    if not found:
+        raise MetricError(f"{folder}: holds no {', '.join(AUDIO_SUFFIXES)} file")
+    return [found[name] for name in sorted(found)]
+
+
+def manifest_audio(path: str | Path, split: str | None = None) -> dict[str, tuple[AudioFile, Clip]]:
+    """The clips of a manifest with their records, by id.
+
+    Args:
+        path: JSONL; audio paths are relative to its folder or absolute.
+        split: Only clips of this split; None takes all.
+
+    Raises:
+        ManifestError: If a line is bad.
+        MetricError: If no clip is of that split.
+    """
+    path = Path(path)
+    found = {
+        clip.id: (AudioFile(clip.id, path.parent / clip.path, clip.start_s, clip.duration_s), clip)
+        for clip in read_manifest(path)
+        if split in (None, clip.split)
+    }
+    if not found:
+        raise MetricError(f"{path}: holds no clip of split {split or 'any'}")
+    return found
+
+
+def read_prompts(path: str | Path) -> dict[str, Prompt]:
+    """Prompts by id from JSONL: `id`, `prompt`, and what it asks for.
+
+    The attributes `bpm`, `key`, `instruments` and `genre` may stand in the line itself, in `asked`
+    or in `tags`; a line of a manifest is also read, with its first caption as the prompt.
+
+    Raises:
+        MetricError: With file and line number, for a line without id or text, or a repeated id.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MetricError(
+            f"{path}: no such prompts file; give JSONL with an id and a prompt a line"
+        )
+    prompts: dict[str, Prompt] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            name, prompt = str(record["id"]), parse_prompt(record)
+        except (json.JSONDecodeError, KeyError, TypeError, MusicGenError) as error:
+            what = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            raise MetricError(f"{path}:{number}: {what}") from error
+        if name in prompts:
+            raise MetricError(f"{path}:{number}: id {name!r} appears twice")
+        prompts[name] = prompt
+    return prompts
+
+
+def parse_prompt(record: dict[str, Any]) -> Prompt:
+    """A prompt from a JSON object.
+
+    Raises:
+        MetricError: If it holds no text.
+        RequestError: If its key is not a key.
+    """
+    text = next((record[name] for name in PROMPT_FIELDS if record.get(name)), None)
+    if text is None and record.get("captions"):
+        text = record["captions"][0]
+    if not text:
+        raise MetricError(f"no text; give one of {', '.join(PROMPT_FIELDS)}")
+    asked = {**(record.get("tags") or {}), **(record.get("asked") or {}), **record}
+    key = asked.get("key")
+    if key and asked.get("mode") in ("major", "minor") and " " not in key:
+        key = f"{key} {asked['mode']}"
+    elif key and asked.get("mode"):
+        key = None  # a church mode: the measurement knows major and minor only
+    return Prompt(
+        text=str(text),
+        bpm=float(asked["bpm"]) if asked.get("bpm") else None,
+        key=parse_key(key) if key else None,
+        instruments=tuple(asked.get("instruments") or ()),
+        genre=asked.get("genre"),
+    )
+
+
+def recorded_prompts(files: list[AudioFile]) -> dict[str, Prompt]:
+    """Prompts from the records that `generate` writes beside its files, by prompt id."""
+    prompts = {}
+    for file in files:
+        record = file.path.with_suffix(".json")
+        if record.is_file():
+            request = json.loads(record.read_text(encoding="utf-8")).get("request") or {}
+            if request.get("prompt"):
+                prompts[file.prompt_id] = parse_prompt(request)
+    return prompts
+
+
+def check_pairs(what: str, ids: list[str], known: set[str], *, allow_missing: bool) -> list[str]:
+    """The ids that have a partner.
+
+    Args:
+        what: The partner, for the message.
+        ids: Ids of the generated clips.
+        known: Ids that have one.
+        allow_missing: Leave unpaired clips out instead of refusing.
+
+    Raises:
+        PairingError: If some, but not all, ids lack a partner and that is not allowed.
+    """
+    missing = sorted(set(ids) - known)
+    if missing and len(missing) < len(set(ids)) and not allow_missing:
+        raise PairingError(
+            f"{len(missing)} of {len(set(ids))} generated ids have no {what} "
+            f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); "
+            "complete them or pass --allow-missing"
+        )
+    return [name for name in ids if name in known]

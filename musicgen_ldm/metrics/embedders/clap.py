@@ -1,0 +1,100 @@
+"""CLAP checkpoints as embedders: ours, or any that transformers reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
+
+from musicgen_ldm.audio import FloatArray
+from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.data.feature_store import weights_digest
+from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.metrics.embedders.base import Features, identify
+from musicgen_ldm.models.clap import ClapEmbedder, clap_mel
+
+
+@dataclass(frozen=True)
+class Clap:
+    """A frozen CLAP; windows become unnormalised projections.
+
+    Attributes:
+        clap: Model, tokenizer and feature extractor.
+        name: E.g. "clap-pocket".
+        weights: Hash of the weights.
+    """
+
+    clap: ClapEmbedder
+    name: str
+    weights: str
+
+    @property
+    def identity(self) -> str:
+        """Changes with the weights and the window."""
+        return identify("clap-1", self.weights, self.sample_rate, self.window_s)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return int(self.clap.feature_extractor.sampling_rate)
+
+    @property
+    def window_s(self) -> float:
+        """The length that the audio tower was trained on."""
+        return float(self.clap.feature_extractor.nb_max_samples / self.sample_rate)
+
+    @property
+    def hop_s(self) -> float:
+        """Windows do not overlap."""
+        return self.window_s
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.clap.dim
+
+    @torch.no_grad()
+    def __call__(self, windows: FloatArray) -> Features:
+        """Features (W, 1, D) of windows (W, T)."""
+        batch = torch.from_numpy(windows).to(self.clap.model.device)
+        projected = self.clap.project(clap_mel(batch, self.clap.feature_extractor))
+        return Features(projected.float().cpu().numpy()[:, None])
+
+    def text(self, sentences: list[str]) -> FloatArray:
+        """Unit embeddings (n, D) of sentences."""
+        return self.clap.text(sentences).float().cpu().numpy()
+
+
+def load_clap(folder: Path, name: str, device: str) -> Clap:
+    """Load a CLAP from a pipeline folder or from a plain model folder.
+
+    Raises:
+        CheckpointError: If the folder holds no complete CLAP with safetensors.
+    """
+    parts = {"model": folder, "tokenizer": folder, "extractor": folder}
+    if (folder / "text_encoder").is_dir():
+        parts = {
+            "model": folder / "text_encoder",
+            "tokenizer": folder / "tokenizer",
+            "extractor": folder / "feature_extractor",
+        }
+    try:
+        with quiet_libraries():
+            model, report = ClapModel.from_pretrained(
+                parts["model"],
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"], local_files_only=True)
+            extractor = ClapFeatureExtractor.from_pretrained(
+                parts["extractor"], local_files_only=True
+            )
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{folder}: holds no CLAP that loads ({first})") from error
+    missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
+    if missing:
+        raise CheckpointError(f"{folder}: the CLAP lacks {len(missing)} weights ({missing[0]}, …)")
+    model = model.eval().requires_grad_(False).to(device)
+    return Clap(ClapEmbedder(model, tokenizer, extractor), name, weights_digest(model))

@@ -1,0 +1,188 @@
+"""Families of metrics that need more than one embedder's arrays: pairs, prompts, references."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.measure import Tempo
+from musicgen_ldm.metrics import health, obedience, scoring
+from musicgen_ldm.metrics.clips import check_pairs
+from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
+from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
+from musicgen_ldm.metrics.request import (
+    NAMES,
+    NEEDS_REFERENCE,
+    NEEDS_SOUND,
+    Evaluation,
+    EvaluationRequest,
+)
+from musicgen_ldm.metrics.results import Results, refused, result
+from musicgen_ldm.metrics.scoring import Embedded, guarded
+from musicgen_ldm.metrics.statistics import Estimate
+
+
+def score_embedder(evaluation: Evaluation, embedder: Embedder, request: EvaluationRequest) -> None:
+    """All families that rest on one embedder."""
+    gen = scoring.embedded(evaluation.gen, embedder)
+    ref = scoring.embedded(evaluation.ref, embedder) if evaluation.ref else None
+    evaluation.embedded[embedder.name] = (gen, ref)
+    silent = silent_reason(evaluation)
+    suffix = f".{embedder.name}.{request.preset.name}"
+    families: dict[str, Callable[[], Results]] = {
+        "fad": lambda: _frechet(evaluation, embedder, gen, ref, request),
+        "kad": lambda: scoring.score_kernel(gen, _needed(ref), request.preset, request.seed),
+        "prdc": lambda: scoring.score_manifold(gen, _needed(ref)),
+        "vendi": lambda: scoring.score_diversity(gen, request.seed),
+    }
+    if gen.segment_logits is not None:
+        families["is"] = lambda: scoring.score_inception(gen, request.preset)
+        families["kl"] = lambda: _divergence(evaluation, embedder, gen, _needed(ref), request)
+    if isinstance(embedder, TextEmbedder) and evaluation.prompts:
+        families["clap"] = lambda: _text(evaluation, embedder, gen, ref, request)
+    for family, compute in families.items():
+        if family not in request.metrics:
+            continue
+        if family in NEEDS_REFERENCE and request.ref is None:
+            continue
+        if silent and family in NEEDS_SOUND:
+            found = {name: refused(silent) for name in NAMES[family]}
+        else:
+            found = guarded(NAMES[family], compute)
+        evaluation.add(found, suffix)
+
+
+def silent_reason(evaluation: Evaluation) -> str | None:
+    """Why distances are refused, or None."""
+    for name, clips in (("generated", evaluation.gen), ("reference", evaluation.ref)):
+        if not clips:
+            continue
+        share = health.fault_share([clip.health for clip in clips], "silent").value
+        if share > health.MAX_SILENT_SHARE:
+            return (
+                f"{share:.0%} of the {name} clips are silent, more than "
+                f"{health.MAX_SILENT_SHARE:.0%}: distances look good on silence and mean nothing"
+            )
+    return None
+
+
+def _needed(ref: Embedded | None) -> Embedded:
+    if ref is None:
+        raise MetricError("needs reference audio; statistics serve the Fréchet distance only")
+    return ref
+
+
+def _frechet(
+    evaluation: Evaluation,
+    embedder: Embedder,
+    gen: Embedded,
+    ref: Embedded | None,
+    request: EvaluationRequest,
+) -> Results:
+    if ref is None:
+        assert request.ref is not None
+        stats = load_moments(request.ref, embedder.name)
+    else:
+        stats = GroupedMoments.of(ref.frames, ref.clips, seed=request.seed)
+    found, influence = scoring.score_frechet(gen, stats, request.preset, request.seed)
+    evaluation.column(f"fad_influence.{embedder.name}", gen.ids, influence)
+    return found
+
+
+def _reference_rows(
+    gen: Embedded, ref: Embedded, request: EvaluationRequest
+) -> list[tuple[int, int]]:
+    """(row in gen, row in ref) of clips whose prompt id has a reference clip."""
+    row_of = {name: row for row, name in enumerate(ref.ids)}
+    check_pairs("reference clip", gen.prompt_ids, set(row_of), allow_missing=request.allow_missing)
+    return [(row, row_of[i]) for row, i in enumerate(gen.prompt_ids) if i in row_of]
+
+
+def _divergence(
+    evaluation: Evaluation,
+    embedder: Embedder,
+    gen: Embedded,
+    ref: Embedded,
+    request: EvaluationRequest,
+) -> Results:
+    pairs = _reference_rows(gen, ref, request)
+    if not pairs:
+        raise MetricError("no generated clip shares an id with a reference clip; KL is paired")
+    found, by_pair = scoring.score_divergence(gen, ref, pairs, request.preset)
+    ids = [gen.ids[row] for row, _ in pairs]
+    for name, values in by_pair.items():
+        evaluation.column(f"{name}.{embedder.name}", ids, values)
+    return found
+
+
+def _text(
+    evaluation: Evaluation,
+    embedder: TextEmbedder,
+    gen: Embedded,
+    ref: Embedded | None,
+    request: EvaluationRequest,
+) -> Results:
+    prompts = evaluation.prompts
+    check_pairs("prompt", gen.prompt_ids, set(prompts), allow_missing=request.allow_missing)
+    rows = [row for row, name in enumerate(gen.prompt_ids) if name in prompts]
+    if not rows:
+        raise MetricError("no generated clip shares an id with a prompt; text scores are paired")
+    sentences = sorted({prompts[gen.prompt_ids[row]].text for row in rows})
+    vector = dict(zip(sentences, embedder.text(sentences).astype(np.float64), strict=True))
+    text = np.stack([vector[prompts[gen.prompt_ids[row]].text] for row in rows])
+    real = None
+    if ref is not None:
+        row_of = {name: row for row, name in enumerate(ref.ids)}
+        if all(gen.prompt_ids[row] in row_of for row in rows):
+            real = ref.vectors[[row_of[gen.prompt_ids[row]] for row in rows]]
+    found, cosines = scoring.score_text(gen, rows, text, real)
+    evaluation.column(f"clap.{embedder.name}", [gen.ids[row] for row in rows], cosines)
+    return found
+
+
+def explain_missing(
+    evaluation: Evaluation, embedders: Sequence[Embedder], request: EvaluationRequest
+) -> None:
+    """Say why families that were asked for are not there."""
+    has_logits = any(
+        gen.segment_logits is not None for gen, _ in evaluation.embedded.values()
+    )  # fmt: skip
+    has_text = any(isinstance(embedder, TextEmbedder) for embedder in embedders)
+    no_classifier = "no embedder with class logits; add ast, panns, passt or tagger"
+    no_text = "no CLAP among the embedders; add clap-NAME"
+    no_prompts = "no prompts; give --prompts, or generate with records"
+    reasons = {
+        "is": None if has_logits else no_classifier,
+        "kl": None if has_logits else no_classifier,
+        "clap": no_text if not has_text else None if evaluation.prompts else no_prompts,
+    }
+    for family, reason in reasons.items():
+        if family in request.metrics and reason:
+            found = {name: refused(reason) for name in NAMES[family]}
+            evaluation.add(found, f".{request.preset.name}")
+    for family in set(NEEDS_REFERENCE) & set(request.metrics):
+        if request.ref is None:
+            found = {name: refused("no reference; give --ref") for name in NAMES[family]}
+            evaluation.add(found, f".{request.preset.name}")
+
+
+def score_obedience(evaluation: Evaluation) -> Results:
+    """Tempo and key against what the prompts ask for."""
+    clips = [clip for clip in evaluation.gen if clip.file.prompt_id in evaluation.prompts]
+    asked = [evaluation.prompts[clip.file.prompt_id] for clip in clips]
+    bpm, keys = [prompt.bpm for prompt in asked], [prompt.key for prompt in asked]
+    # Tempo is measured only when some prompt asks for tempo or key.
+    heard_tempo = [clip.tempo or Tempo(None, 0.0) for clip in clips]
+    heard_keys = [clip.key for clip in clips]
+    return guarded(
+        ("tempo_exact", "tempo_octave"),
+        lambda: _counted(obedience.evaluate(bpm=(bpm, heard_tempo)), bpm),
+    ) | guarded(
+        ("key_exact", "key_weighted"),
+        lambda: _counted(obedience.evaluate(key=(keys, heard_keys)), keys),
+    )
+
+
+def _counted(scores: dict[str, Estimate], asked: Sequence[object | None]) -> Results:
+    count = sum(value is not None for value in asked)
+    return {name: result(e, n_gen=count, n_ref=count) for name, e in scores.items()}

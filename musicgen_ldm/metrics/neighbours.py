@@ -1,0 +1,275 @@
+"""The `novelty` verb as a function: generated folder and bank in, ratios and neighbours out."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen_ldm.audio import Waveform, read_audio
+from musicgen_ldm.bank import Bank, Neighbour
+from musicgen_ldm.errors import AudioError, MetricError
+from musicgen_ldm.metrics import alignment, novelty
+from musicgen_ldm.metrics.analysis import Analysis
+from musicgen_ldm.metrics.banking import window_vectors
+from musicgen_ldm.metrics.checks import Array, IntArray
+from musicgen_ldm.metrics.embedders import Embedder, window_starts
+from musicgen_ldm.metrics.results import Results, result
+
+NUM_NEIGHBOURS = 5  # in the table, of different clips
+WINDOW_CANDIDATES = 4 * NUM_NEIGHBOURS  # rows searched a window; several may be of one clip
+BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
+NULL_PAIRS = 40  # unrelated pairs that show what alignment reaches by style alone
+SECOND_OPINIONS = 200  # clips, most similar first
+NULL_QUANTILE = 0.95
+
+
+@dataclass
+class ClipNovelty:
+    """The nearest training clips of one generated clip.
+
+    Attributes:
+        clip: Generated.
+        neighbours: Best window match of each training clip, most similar first.
+        starts_s: Where in the generated clip each match begins.
+        is_exact_copy: Whether its file is in the training set, byte for byte.
+        opinion: Alignments with the nearest neighbour, "mel" and "chroma", where its audio is
+            at hand.
+    """
+
+    clip: Analysis
+    neighbours: list[Neighbour]
+    starts_s: list[float]
+    is_exact_copy: bool
+    opinion: dict[str, alignment.Alignment] = field(default_factory=dict)
+
+    @property
+    def nearest(self) -> float:
+        """Largest similarity."""
+        return self.neighbours[0].similarity
+
+    def to_json(self) -> dict[str, Any]:
+        """For `neighbours` of `results.json`."""
+        pairs = zip(self.neighbours, self.starts_s, strict=True)
+        return {
+            "id": self.clip.file.id,
+            "nearest": self.nearest,
+            "is_exact_copy": self.is_exact_copy,
+            "second_opinion": {name: asdict(found) for name, found in self.opinion.items()},
+            "neighbours": [
+                {"similarity": n.similarity, "gen_start_s": start, **n.entry} for n, start in pairs
+            ],
+        }
+
+
+@dataclass
+class Novelty:
+    """Everything that came out for one embedder.
+
+    Attributes:
+        embedder: Its name.
+        metrics: Without embedder and preset in the name.
+        curves: Survival curves by name, over `novelty.CURVE`.
+        clips: By generated clip.
+        null_opinion: 95 % quantile of each alignment over unrelated pairs.
+    """
+
+    embedder: str
+    metrics: Results
+    curves: dict[str, list[float]]
+    clips: list[ClipNovelty]
+    null_opinion: dict[str, float] = field(default_factory=dict)
+
+
+def check_bank(bank: Bank, embedder: Embedder) -> None:
+    """Refuse to compare embeddings of different models.
+
+    Raises:
+        MetricError: If the bank was made with other weights or windows, or is empty.
+    """
+    if (bank.embedder, bank.identity) != (embedder.name, embedder.identity):
+        raise MetricError(
+            f"{bank.folder}: made with {bank.embedder} ({bank.identity}), asked for "
+            f"{embedder.name} ({embedder.identity}); build the bank with this embedder"
+        )
+    if not len(bank):
+        raise MetricError(f"{bank.folder}: the bank is empty; extend it")
+
+
+def measure_novelty(
+    gen: Sequence[Analysis],
+    bank: Bank,
+    embedder: Embedder,
+    *,
+    heldout: Sequence[Analysis] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Novelty:
+    """Nearest neighbours of every generated clip, ratios and baselines.
+
+    A clip's similarity is the largest of its windows'.
+
+    Args:
+        gen: Generated clips, analysed with `embedder`.
+        bank: Of the training set.
+        embedder: That made the bank.
+        heldout: Clips of the same kind that were not trained on.
+        device: Of the search.
+        seed: Of the training rows in the baseline.
+    """
+    check_bank(bank, embedder)
+    copies = {entry.get("sha256") for entry in bank.all_entries()}
+    clips = nearest_clips(gen, bank, embedder, copies, device)
+    nearest = np.array([clip.nearest for clip in clips])
+    num_windows = int(np.median([len(clip.features[embedder.name].frames) for clip in gen]))
+    train = _train_train(bank, num_windows, device, np.random.default_rng(seed))
+    held = None
+    if heldout:
+        held = np.array([c.nearest for c in nearest_clips(heldout, bank, embedder, device=device)])
+    scores = novelty.evaluate(nearest, train_train=train, heldout_train=held)
+    exact = sum(clip.is_exact_copy for clip in clips)
+    sizes = {"n_gen": len(clips), "n_ref": len(bank)}
+    metrics = {name: result(estimate, **sizes) for name, estimate in scores.items()}
+    codes = ("TRAINING_OVERLAP",) if exact else ()
+    metrics["exact_copies"] = result(float(exact), **sizes, warnings=codes)
+    curves = {"generated": nearest, "train against train": train, "held-out against train": held}
+    return Novelty(
+        embedder.name,
+        metrics,
+        {k: novelty.survival_curve(v).tolist() for k, v in curves.items() if v is not None},
+        clips,
+    )
+
+
+def nearest_clips(
+    clips: Sequence[Analysis],
+    bank: Bank,
+    embedder: Embedder,
+    copies: Collection[Any] = (),
+    device: str = "cpu",
+) -> list[ClipNovelty]:
+    """The nearest training clips of each clip, over all its windows.
+
+    Args:
+        clips: Analysed with `embedder`.
+        bank: Of the training set.
+        embedder: That made the bank.
+        copies: Hashes of the training files.
+        device: Of the search.
+
+    Raises:
+        MetricError: If a clip has a silent window without direction.
+    """
+    vectors = [window_vectors(clip, embedder) for clip in clips]
+    for clip, windows in zip(clips, vectors, strict=True):
+        if not windows.any(axis=1).all():
+            raise MetricError(f"{clip.file.id}: a window has no direction (silence); remove it")
+    k = min(WINDOW_CANDIDATES, len(bank))
+    similarities, rows = bank.search(np.concatenate(vectors), k, device=device)
+    wanted = np.unique(rows)
+    entries = dict(zip(wanted.tolist(), bank.entries(wanted.tolist()), strict=True))
+    bounds = np.cumsum([0, *map(len, vectors)])
+    found = []
+    for clip, first, last in zip(clips, bounds, bounds[1:], strict=False):
+        starts = window_starts(clip.seconds, embedder)
+        candidates = [
+            (Neighbour(float(similarities[w, j]), int(rows[w, j]), entries[int(rows[w, j])]),
+             starts[w - first])
+            for w in range(first, last) for j in range(k)
+        ]  # fmt: skip
+        best = _one_a_clip(candidates)
+        found.append(
+            ClipNovelty(clip, [n for n, _ in best], [s for _, s in best], clip.sha256 in copies)
+        )
+    return found
+
+
+def _one_a_clip(candidates: list[tuple[Neighbour, float]]) -> list[tuple[Neighbour, float]]:
+    best: dict[str, tuple[Neighbour, float]] = {}
+    for neighbour, start in sorted(candidates, key=lambda c: (-c[0].similarity, c[0].row)):
+        best.setdefault(neighbour.entry["id"], (neighbour, start))
+    return list(best.values())[:NUM_NEIGHBOURS]
+
+
+def _train_train(
+    bank: Bank, num_windows: int, device: str, rng: np.random.Generator
+) -> Array | None:
+    """Nearest similarity of training stretches to other recordings; None with one recording.
+
+    A stretch has as many windows as a generated clip: more windows are more chances to match.
+    """
+    tracks = bank.tracks()
+    if len(np.unique(tracks)) < 2:
+        return None
+    chosen = np.sort(rng.choice(len(bank), size=min(BASELINE_STRETCHES, len(bank)), replace=False))
+    stretches = [_stretch(tracks, int(row), num_windows) for row in chosen]
+    rows = np.unique(np.concatenate(stretches))
+    similarities, _ = bank.search(bank.rows(rows), 1, exclude_tracks=tracks[rows], device=device)
+    nearest = dict(zip(rows.tolist(), similarities[:, 0].tolist(), strict=True))
+    return np.array([max(nearest[row] for row in stretch) for stretch in stretches])
+
+
+def _stretch(tracks: IntArray, row: int, num_windows: int) -> list[int]:
+    """Consecutive rows of one track around `row`, `num_windows` of them where it has as many."""
+    first, last = row, row + 1
+    while last - first < num_windows and last < len(tracks) and tracks[last] == tracks[row]:
+        last += 1
+    while last - first < num_windows and first > 0 and tracks[first - 1] == tracks[row]:
+        first -= 1
+    return list(range(first, last))
+
+
+def add_second_opinions(found: Novelty, root: Path, rng: np.random.Generator) -> None:
+    """Align the most similar clips with their nearest neighbours, and unrelated pairs as a null.
+
+    Args:
+        found: Gains `opinion` of its clips, `null_opinion` and two metrics.
+        root: Folder that the bank's paths are relative to.
+        rng: Of the unrelated pairs.
+    """
+    ranked = sorted(found.clips, key=lambda clip: -clip.nearest)[:SECOND_OPINIONS]
+    for clip in ranked:
+        clip.opinion = _opinion(clip.clip, clip.neighbours[0], root)
+    null = []
+    for _ in range(NULL_PAIRS if len(found.clips) > 1 else 0):
+        mine, other = rng.choice(len(found.clips), size=2, replace=False)
+        theirs = found.clips[other].neighbours[0]
+        if theirs.entry["id"] not in {n.entry["id"] for n in found.clips[mine].neighbours}:
+            null.append(_opinion(found.clips[mine].clip, theirs, root))
+    for name in ("mel", "chroma"):
+        reached = [opinion[name].similarity for opinion in null if opinion]
+        if not reached:
+            continue
+        limit = float(np.quantile(reached, NULL_QUANTILE))
+        found.null_opinion[name] = limit
+        judged = [clip for clip in ranked if clip.opinion]
+        above = sum(clip.opinion[name].similarity > limit for clip in judged)
+        if judged:
+            share = novelty.wilson_interval(above, len(judged))
+            found.metrics[f"{name}_aligned"] = result(
+                share, n_gen=len(judged), n_ref=len(reached), details={"null_95": limit}
+            )
+
+
+def _opinion(clip: Analysis, neighbour: Neighbour, root: Path) -> dict[str, alignment.Alignment]:
+    """Both alignments, or nothing where the training audio is not there or too short."""
+    try:
+        theirs = training_audio(neighbour, root)
+        return alignment.evaluate(read_audio(clip.file.path), theirs)
+    except (AudioError, MetricError):
+        return {}
+
+
+def training_audio(neighbour: Neighbour, root: Path) -> Waveform:
+    """The sound of a bank's entry.
+
+    Raises:
+        AudioError: If its file is not under `root`.
+    """
+    entry = neighbour.entry
+    return read_audio(
+        root / entry["path"],
+        start_s=entry.get("start_s") or 0.0,
+        duration_s=entry.get("duration_s"),
+    )

@@ -1,0 +1,163 @@
+"""What an evaluation returns: named numbers with error bars, warnings and reasons.
+
+A number that cannot be computed is null and says why; there is no -1 and no silent gap. The JSON
+Schema of the file is `results.schema.json` beside this module.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics.statistics import Estimate
+
+SCHEMA_VERSION = 1
+RESULTS_FILE, CLIPS_FILE, REPORT_FILE = "results.json", "per_clip.csv", "report.html"
+
+WARNINGS = {
+    "FEW_CLIPS": "fewer generated clips than twice the embedding's dimension",
+    "REFERENCE_SMALL": "fewer reference clips than twice the embedding's dimension",
+    "LOW_RANK": "the effective rank is below a tenth of the embedding's dimension",
+    "MIXED_DURATIONS": "clip lengths differ by more than a tenth",
+    "SILENT_CLIPS": "some clips are silent",
+    "CLIPPED_CLIPS": "some clips are clipped",
+    "DUPLICATE_CLIPS": "some generated files are equal, byte for byte",
+    "REFERENCE_OVERLAP": "some generated files are in the reference, byte for byte",
+    "TRAINING_OVERLAP": "some generated files are in the training set, byte for byte",
+    "FLOOR_NOT_BEATEN": "the text score does not beat shuffled captions",
+    "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
+    "SAME_CLAP": "the judging CLAP may be the one that ranked or trained the generator",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One number.
+
+    Attributes:
+        value: None if it could not be computed.
+        se: Standard error, None where there is none.
+        ci95: Two-sided 95 % interval, None where there is none.
+        n_gen: Generated clips that it rests on.
+        n_ref: Reference clips, prompts or training rows that it rests on.
+        warnings: Codes of `WARNINGS`.
+        reason: Why `value` is None.
+        details: More numbers, named.
+    """
+
+    value: float | None
+    se: float | None = None
+    ci95: tuple[float, float] | None = None
+    n_gen: int = 0
+    n_ref: int = 0
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Results = dict[str, Result]
+
+
+def result(estimate: Estimate | float, **fields: Any) -> Result:
+    """A result from an estimate, or from a number without an error bar."""
+    if not isinstance(estimate, Estimate):
+        return Result(value=float(estimate), **fields)
+    if not math.isfinite(estimate.se):
+        return Result(value=estimate.value, **fields)
+    return Result(value=estimate.value, se=estimate.se, ci95=estimate.ci95, **fields)
+
+
+def refused(reason: str, **fields: Any) -> Result:
+    """A number that is not given, and why."""
+    return Result(value=None, reason=reason, **fields)
+
+
+def write_results(
+    folder: Path,
+    metrics: Mapping[str, Result],
+    environment: Mapping[str, Any],
+    **extra: Any,
+) -> dict[str, Any]:
+    """Write `results.json`, whole or not at all; returns its content.
+
+    The content depends on the input alone (no times, no paths of the machine), so a second run
+    writes the same bytes.
+    """
+    record = {
+        "schema": SCHEMA_VERSION,
+        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+        **extra,
+        "environment": dict(environment),
+    }
+    text = json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / RESULTS_FILE, text + "\n")
+    return record
+
+
+def plain(value: Any) -> Any:
+    """A JSON value: arrays become lists, non-finite numbers null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def read_results(folder: str | Path) -> dict[str, Any]:
+    """The content of a run's `results.json`.
+
+    Raises:
+        MetricError: If the folder is not a run, or of another schema.
+    """
+    path = Path(folder) / RESULTS_FILE
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MetricError(f"{folder}: holds no {RESULTS_FILE}; give a folder of `--out`") from error
+    except json.JSONDecodeError as error:
+        raise MetricError(f"{path}: not valid JSON ({error}); evaluate again") from error
+    if record.get("schema") != SCHEMA_VERSION:
+        raise MetricError(
+            f"{path}: schema {record.get('schema')}, this version reads {SCHEMA_VERSION}"
+        )
+    return record
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as CSV; columns in order of first appearance, None as an empty cell."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file as text.
+
+    Raises:
+        MetricError: If there is no such file.
+    """
+    if not path.is_file():
+        raise MetricError(f"{path}: missing; evaluate again")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,292 @@
+"""Metrics of one embedder on analysed clips: arrays in, named results out.
+
+The names here lack embedder and preset; `evaluation` appends both, as in `fad.clap-music.v1`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics import divergence, diversity, frechet, kernel, manifold, text_audio
+from musicgen_ldm.metrics.analysis import Analysis
+from musicgen_ldm.metrics.checks import Array, IntArray
+from musicgen_ldm.metrics.clips import PairingError
+from musicgen_ldm.metrics.embedders import Embedder, clip_vector
+from musicgen_ldm.metrics.moments import GroupedMoments
+from musicgen_ldm.metrics.presets import Preset
+from musicgen_ldm.metrics.results import Result, Results, refused, result
+from musicgen_ldm.metrics.statistics import jackknife, mean_estimate
+
+LOW_RANK_SHARE = 0.1  # of D
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One set of clips as one embedder hears it.
+
+    Attributes:
+        ids: File ids, (n,).
+        prompt_ids: Ids without take numbers, (n,).
+        frames: (F, D).
+        clips: (F,) index into `ids`.
+        vectors: (n, D) mean of a clip's frames.
+        segment_logits: (W, C) of each window, or None.
+        segments: (W,) index into `ids`.
+    """
+
+    ids: list[str]
+    prompt_ids: list[str]
+    frames: Array
+    clips: IntArray
+    vectors: Array
+    segment_logits: Array | None
+    segments: IntArray
+
+    @property
+    def logits(self) -> Array | None:
+        """Mean logits of each clip, (n, C)."""
+        if self.segment_logits is None:
+            return None
+        return text_audio.mean_window(self.segment_logits, self.segments)
+
+
+def embedded(clips: Sequence[Analysis], embedder: Embedder) -> Embedded:
+    """Collect what `embedder` made of `clips`."""
+    features = [clip.features[embedder.name] for clip in clips]
+    frames = [f.frames.reshape(-1, f.frames.shape[-1]).astype(np.float64) for f in features]
+    logits = [f.logits for f in features if f.logits is not None]
+    return Embedded(
+        ids=[clip.file.id for clip in clips],
+        prompt_ids=[clip.file.prompt_id for clip in clips],
+        frames=np.concatenate(frames),
+        clips=np.repeat(np.arange(len(frames)), [len(f) for f in frames]),
+        vectors=np.stack([clip_vector(f) for f in features]),
+        segment_logits=np.concatenate(logits).astype(np.float64) if logits else None,
+        segments=np.repeat(np.arange(len(features)), [len(f.frames) for f in features]),
+    )
+
+
+def guarded(names: Sequence[str], compute: Callable[[], Results]) -> Results:
+    """The results of `compute`, or nulls with the reason of its `MetricError`.
+
+    Raises:
+        PairingError: If some clips lack a partner; that is no property of one metric.
+    """
+    try:
+        return compute()
+    except PairingError:
+        raise
+    except MetricError as error:
+        return {name: refused(str(error)) for name in names}
+
+
+def size_warnings(num_gen: int, num_ref: int, dim: int) -> tuple[str, ...]:
+    """Codes for sets that are small against the embedding's dimension."""
+    found = {"FEW_CLIPS": num_gen < 2 * dim, "REFERENCE_SMALL": 0 < num_ref < 2 * dim}
+    return tuple(code for code, present in found.items() if present)
+
+
+def score_frechet(
+    gen: Embedded, ref: GroupedMoments, preset: Preset, seed: int
+) -> tuple[Results, Array]:
+    """`fad` and `fad_inf`, and the influence of each generated clip (n,)."""
+    if gen.frames.shape[1] != len(ref.total.mean):
+        raise MetricError(
+            f"reference statistics have D={len(ref.total.mean)}, the embedder "
+            f"{gen.frames.shape[1]}; use statistics of the same embedder"
+        )
+    stats = GroupedMoments.of(gen.frames, gen.clips, seed=seed)
+    plain = frechet.distance(stats, ref)
+    gen_side, ref_side = frechet.left_out_distances(stats, ref)
+    sides = [side for side in (gen_side, ref_side) if len(side)]
+    estimate = jackknife(plain, *sides, correct=preset.corrected)
+    dim, rank = gen.frames.shape[1], stats.total.effective_rank
+    codes = list(size_warnings(stats.num_clips, ref.num_clips, dim))
+    codes += ["LOW_RANK"] if rank < LOW_RANK_SHARE * dim else []
+    codes += ["REFERENCE_EXACT"] if len(ref.groups) == 1 else []
+    details = {
+        "plain": plain,
+        "corrected": jackknife(plain, *sides).value,
+        "frames_gen": stats.total.count,
+        "frames_ref": ref.total.count,
+        "effective_rank_gen": rank,
+        "effective_rank_ref": ref.total.effective_rank,
+        "jackknife": {"gen": gen_side.tolist(), "ref": ref_side.tolist()},
+    }
+    sizes = {"n_gen": stats.num_clips, "n_ref": ref.num_clips, "warnings": tuple(codes)}
+    found = {"fad": result(estimate, **sizes, details=details)}
+    found |= guarded(["fad_inf"], lambda: _infinity(gen, ref, preset, seed, sizes))
+    return found, frechet.influence(gen.frames, ref, gen.clips)
+
+
+def _infinity(
+    gen: Embedded, ref: GroupedMoments, preset: Preset, seed: int, sizes: dict[str, Any]
+) -> Results:
+    line = frechet.frechet_infinity(
+        gen.frames, gen.clips, ref, np.random.default_rng(seed),
+        replacement=preset.frame_replacement,
+    )  # fmt: skip
+    details = {
+        "r_squared": line.r_squared,
+        "slope": line.slope,
+        "inverse_sizes": list(line.inverse_sizes),
+        "distances": list(line.distances),
+    }
+    return {"fad_inf": Result(value=line.value, **sizes, details=details)}
+
+
+def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Results:
+    """`kad` and `kid`."""
+    source = ref if preset.bandwidth_of == "ref" else gen
+    bandwidth = kernel.median_bandwidth(source.frames, np.random.default_rng(seed))
+    clips = {"gen_clips": gen.clips, "ref_clips": ref.clips}
+    sizes = {"n_gen": len(gen.ids), "n_ref": len(ref.ids)}
+    return {
+        "kad": result(
+            kernel.kad(gen.frames, ref.frames, bandwidth, **clips),
+            **sizes,
+            details={"bandwidth": bandwidth},
+        ),
+        "kid": result(kernel.kid(gen.frames, ref.frames, **clips), **sizes),
+    }
+
+
+def score_manifold(gen: Embedded, ref: Embedded) -> Results:
+    """`precision`, `recall`, `density`, `coverage`."""
+    sizes = {"n_gen": len(gen.ids), "n_ref": len(ref.ids)}
+    scores = manifold.evaluate(gen.vectors, ref.vectors)
+    return {name: result(estimate, **sizes) for name, estimate in scores.items()}
+
+
+def score_diversity(gen: Embedded, seed: int) -> Results:
+    """`vendi`, `vendi_2`, and `vendi_takes` where prompts have several takes."""
+    scores = diversity.evaluate(gen.vectors, seed=seed)
+    found = {name: result(estimate, n_gen=len(gen.ids)) for name, estimate in scores.items()}
+    if len(set(gen.prompt_ids)) < len(gen.prompt_ids):
+        takes = diversity.per_prompt(gen.vectors, gen.prompt_ids)
+        found["vendi_takes"] = result(takes, n_gen=len(gen.ids))
+    return found
+
+
+def score_inception(gen: Embedded, preset: Preset) -> Results:
+    """`is`."""
+    logits = gen.segment_logits if preset.kl_segments else gen.logits
+    if logits is None:
+        raise MetricError("this embedder has no class logits; add ast, panns, passt or tagger")
+    if preset.is_splits == 1:
+        return {"is": result(divergence.inception_score(logits), n_gen=len(gen.ids))}
+    mean, spread = divergence.split_inception_score(logits, splits=preset.is_splits)
+    details = {"splits": preset.is_splits, "split_std": spread}
+    return {"is": Result(value=mean, n_gen=len(gen.ids), details=details)}
+
+
+def score_divergence(
+    gen: Embedded, ref: Embedded, pairs: Sequence[tuple[int, int]], preset: Preset
+) -> tuple[Results, dict[str, Array]]:
+    """KL of paired clips, and its value for each pair.
+
+    Args:
+        gen: Generated.
+        ref: Reference.
+        pairs: (index in gen, index in ref).
+        preset: Directions and form.
+    """
+    if gen.segment_logits is None or ref.segment_logits is None:
+        raise MetricError("this embedder has no class logits; add ast, panns, passt or tagger")
+    pair_logits = _segment_pairs if preset.kl_segments else _clip_pairs
+    gen_logits, ref_logits, pair_of = pair_logits(gen, ref, pairs)
+    values: dict[str, Array] = {}
+    for direction in preset.kl_directions:
+        p, q = (ref_logits, gen_logits) if direction == "ref_gen" else (gen_logits, ref_logits)
+        if preset.kl_epsilon:
+            first, second = softmax(p, axis=1), softmax(q, axis=1)
+            values[f"kl_{direction}"] = divergence.epsilon_kl(first, second, preset.kl_epsilon)
+        else:
+            values[f"kl_{direction}"] = divergence.softmax_kl(p, q)
+            values[f"bernoulli_{direction}"] = divergence.bernoulli_kl(p, q)
+        if preset.kl_sigmoid:
+            values[f"kl_sigmoid_{direction}"] = divergence.epsilon_kl(
+                expit(p), expit(q), preset.kl_epsilon
+            )
+    sizes = {"n_gen": len(pairs), "n_ref": len(pairs)}
+    by_pair = {name: np.bincount(pair_of, v) / np.bincount(pair_of) for name, v in values.items()}
+    results = {
+        # Segments of a clip are correlated: the value is over segments, the error over clips.
+        name: _weighted(values[name], by_pair[name], sizes)
+        for name in values
+    }
+    return results, by_pair
+
+
+def _weighted(values: Array, by_pair: Array, sizes: dict[str, Any]) -> Result:
+    estimate = mean_estimate(by_pair)
+    shift = float(values.mean()) - estimate.value
+    low, high = estimate.ci95
+    moved = type(estimate)(float(values.mean()), estimate.se, (low + shift, high + shift))
+    return result(moved, **sizes)
+
+
+def _clip_pairs(
+    gen: Embedded, ref: Embedded, pairs: Sequence[tuple[int, int]]
+) -> tuple[Array, Array, IntArray]:
+    gen_logits, ref_logits = gen.logits, ref.logits
+    assert gen_logits is not None
+    assert ref_logits is not None
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    return gen_logits[first], ref_logits[second], np.arange(len(pairs))
+
+
+def _segment_pairs(
+    gen: Embedded, ref: Embedded, pairs: Sequence[tuple[int, int]]
+) -> tuple[Array, Array, IntArray]:
+    """Window i of a clip against window i of its reference, as far as both last."""
+    assert gen.segment_logits is not None
+    assert ref.segment_logits is not None
+    first, second, pair_of = [], [], []
+    for number, (g, r) in enumerate(pairs):
+        both = zip(gen.segment_logits[gen.segments == g], ref.segment_logits[ref.segments == r],
+                   strict=False)  # fmt: skip
+        for gen_row, ref_row in both:
+            first.append(gen_row)
+            second.append(ref_row)
+            pair_of.append(number)
+    return np.array(first), np.array(second), np.array(pair_of)
+
+
+def score_text(
+    gen: Embedded, rows: Sequence[int], text: Array, real: Array | None
+) -> tuple[Results, Array]:
+    """`clap` with its floor, `clap_ceiling`, `r1`, `r10`, `median_rank`; and cosines by clip.
+
+    Args:
+        gen: Generated.
+        rows: Indices of the clips that have a prompt.
+        text: (len(rows), D) their prompts.
+        real: (len(rows), D) their reference clips, or None.
+    """
+    audio, n = gen.vectors[list(rows)], len(rows)
+    cosines = text_audio.pair_cosines(text, audio)
+    ranks = text_audio.ranks(text, audio)
+    clap = mean_estimate(cosines)
+    floor = text_audio.shuffled_floor(text, audio) if n > 1 else None
+    beaten = floor is not None and clap.ci95[0] > floor
+    found = {
+        "clap": result(
+            clap,
+            n_gen=n,
+            n_ref=n,
+            warnings=() if beaten else ("FLOOR_NOT_BEATEN",),
+            details={"shuffled_floor": floor},
+        ),
+        "r1": result(text_audio.recall_at(ranks, 1), n_gen=n, n_ref=n),
+        "r10": result(text_audio.recall_at(ranks, 10), n_gen=n, n_ref=n),
+        "median_rank": Result(value=float(np.median(ranks)), n_gen=n, n_ref=n),
+        "clap_ceiling": refused("no reference clip of every id; give --ref with the same ids"),
+    }
+    if real is not None:
+        found["clap_ceiling"] = result(text_audio.clap_score(text, real), n_ref=n)
+    return found, cosines

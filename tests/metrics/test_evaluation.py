@@ -1,0 +1,331 @@
+"""The whole evaluation on small folders: pairing, honesty, caching, determinism, reports."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import soundfile
+from synthetic_music import RATE, melody, write_folder
+
+from musicgen_ldm.errors import ConfigError, MetricError, OutputError
+from musicgen_ldm.metrics import evaluation, report
+from musicgen_ldm.metrics.cache import Cache
+from musicgen_ldm.metrics.card import BEGIN, update_card
+from musicgen_ldm.metrics.clips import list_audio, read_prompts
+from musicgen_ldm.metrics.embedders import load_embedder
+from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
+from musicgen_ldm.metrics.names import PRESET_NAMES
+from musicgen_ldm.metrics.presets import PRESETS, get_preset
+from musicgen_ldm.metrics.request import EvaluationRequest
+from musicgen_ldm.metrics.results import WARNINGS, read_table, refused
+
+SCHEMA = Path(report.__file__).with_name("results.schema.json")
+
+
+def validate(folder):
+    record = json.loads((folder / "results.json").read_text())
+    jsonschema.validate(record, json.loads(SCHEMA.read_text()))
+    codes = {c for m in record["metrics"].values() for c in m["warnings"]}
+    assert codes | set(record["summary"]["warnings"]) <= WARNINGS.keys()
+    return record
+
+
+@pytest.fixture
+def score(audio, cache, workers):
+    def call(gen="gen", ref="ref", embedders=("logmel",), preset="v1", **options):
+        options.setdefault("metrics", ("fad", "kad", "prdc", "vendi", "health"))
+        request = EvaluationRequest(
+            gen=audio / gen if isinstance(gen, str) else gen,
+            ref=audio / ref if isinstance(ref, str) else ref,
+            preset=get_preset(preset),
+            **options,
+        )
+        found = [load_embedder(e) if isinstance(e, str) else e for e in embedders]
+        return evaluation.evaluate(request, found, cache, workers)
+
+    return call
+
+
+def test_noise_moves_every_distance(score):
+    clean, noisy = score().metrics, score("noisy").metrics
+    for name in ("fad", "fad_inf", "kad", "kid"):
+        assert noisy[f"{name}.logmel.v1"].value > clean[f"{name}.logmel.v1"].value
+    assert noisy["coverage.logmel.v1"].value < clean["coverage.logmel.v1"].value
+    fad = clean["fad.logmel.v1"]
+    assert fad.ci95[0] < fad.value < fad.ci95[1]
+    assert {"FEW_CLIPS", "REFERENCE_SMALL"} <= set(fad.warnings)
+    assert fad.details["effective_rank_gen"] > 1
+    assert len(fad.details["jackknife"]["gen"]) == 12
+
+
+def test_written_twice_is_written_equal(score, tmp_path, audio):
+    for name in ("a", "b"):
+        found = score(embedders=("logmel", "chroma"), prompts=audio / "prompts.jsonl")
+        record = evaluation.write(found, tmp_path / name)
+        report.write_report(found, record, tmp_path / name)
+    for file in ("results.json", "per_clip.csv", "report.html"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    record = validate(tmp_path / "a")
+    assert record["kind"] == "evaluation"
+    assert str(audio) not in json.dumps(record)
+    rows = read_table(tmp_path / "a" / "per_clip.csv")
+    assert [row["id"] for row in rows] == [f"clip{i:02d}" for i in range(12)]
+    assert float(rows[0]["fad_influence.logmel"])
+    with pytest.raises(OutputError, match="pass --overwrite"):
+        evaluation.write(score(), tmp_path / "a")
+
+
+def test_report_is_one_file_without_a_network(score, tmp_path, audio):
+    found = score(embedders=("logmel",), prompts=audio / "prompts.jsonl")
+    record = evaluation.write(found, tmp_path)
+    page = report.write_report(found, record, tmp_path).read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "<script" not in page
+    assert page.count("data:audio/mpeg;base64,") == 8
+    for part in ("fad.logmel.v1", "By genre", "polyline", "circle", "FEW_CLIPS", "melody number"):
+        assert part in page
+    table = report.table(record["metrics"])
+    assert len(table.splitlines()) == len(record["metrics"])
+
+
+def test_text_scores_pair_by_id_whatever_the_listing(score, audio, tiny_folder, tmp_path):
+    clap = load_embedder(f"clap:{tiny_folder}")
+    lines = (audio / "prompts.jsonl").read_text().splitlines()
+    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled.write_text("\n".join(lines[::-1]) + "\n")
+    first, second = (
+        score(embedders=(clap,), metrics=("clap",), prompts=path)
+        for path in (audio / "prompts.jsonl", shuffled)
+    )
+    name = f"{clap.name}.v1"
+    assert first.metrics == second.metrics
+    assert {f"{m}.{name}" for m in ("clap", "clap_ceiling", "r1", "r10")} <= first.metrics.keys()
+    assert first.metrics[f"clap.{name}"].details["shuffled_floor"] is not None
+    wrong = tmp_path / "wrong.jsonl"
+    records = [json.loads(line) for line in lines]
+    turned = [{**r, "prompt": records[i - 1]["prompt"]} for i, r in enumerate(records)]
+    wrong.write_text("\n".join(map(json.dumps, turned)))
+    third = score(embedders=(clap,), metrics=("clap",), prompts=wrong)
+    assert third.metrics[f"clap.{name}"].value != first.metrics[f"clap.{name}"].value
+
+
+def test_takes_share_their_prompt(score, audio, tmp_path, tiny_folder):
+    folder = write_folder(tmp_path / "takes", {
+        "clip00-take0": melody(1), "clip00-take1": melody(2), "clip01-take0": melody(3),
+    })  # fmt: skip
+    clap = load_embedder(f"clap:{tiny_folder}")
+    found = score(folder, ref=None, embedders=(clap,), metrics=("clap", "vendi"),
+                  prompts=audio / "prompts.jsonl")  # fmt: skip
+    assert found.metrics[f"clap.{clap.name}.v1"].n_gen == 3
+    assert found.metrics[f"vendi_takes.{clap.name}.v1"].value > 1
+
+
+def test_obedience_compares_with_what_was_asked(score, audio, tmp_path):
+    folder = write_folder(tmp_path / "few", {f"clip{i:02d}": melody(i) for i in range(3)})
+    found = score(folder, ref=None, metrics=("obedience",), prompts=audio / "prompts.jsonl")
+    tempo = found.metrics["tempo_octave.v1"]
+    assert tempo.n_gen == 3
+    assert tempo.value == 1
+    assert "no prompt asks" in found.metrics["key_exact.v1"].reason
+    assert found.rows[0]["bpm"] > 0
+
+
+def test_what_cannot_be_computed_is_null_with_a_reason(score):
+    found = score(ref=None, metrics=("fad", "kl", "is", "clap", "health"))
+    for name in ("fad.v1", "kl_ref_gen.v1", "is.v1", "clap.v1"):
+        assert found.metrics[name].value is None
+        assert found.metrics[name].reason
+    assert found.metrics["silent_share.v1"].value == 0
+    assert refused("because").value is None
+
+
+def test_silence_refuses_distances(score, audio, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(audio / "gen", folder)
+    write_folder(folder, {"clip00": np.zeros(RATE), "clip01": np.zeros(RATE)})
+    found = score(folder)
+    assert found.metrics["fad.logmel.v1"].value is None
+    assert "17% of the generated clips are silent" in found.metrics["fad.logmel.v1"].reason
+    assert found.metrics["silent_share.v1"].value == pytest.approx(1 / 6)
+    assert {"SILENT_CLIPS", "DUPLICATE_CLIPS", "MIXED_DURATIONS"} <= set(found.summary["warnings"])
+
+
+def test_overlap_with_the_reference_is_seen(score):
+    assert "REFERENCE_OVERLAP" in score("ref").summary["warnings"]
+    assert score("ref").metrics["fad.logmel.v1"].details["plain"] < 1e-12
+
+
+def test_unreadable_files_stop_the_run_unless_allowed(score, audio, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(audio / "gen", folder)
+    (folder / "zz.wav").write_bytes(b"not audio at all")
+    with pytest.raises(MetricError, match=r"1 file\(s\) could not be read: .*zz.wav"):
+        score(folder)
+    assert score(folder, allow_unread=True).summary["n_gen"] == 12
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "zz.wav").write_bytes(b"")
+    with pytest.raises(MetricError, match="none of 1 files could be read"):
+        score(only, allow_unread=True)
+
+
+def test_odd_formats_are_read(score, audio, tmp_path):
+    folder = tmp_path / "odd"
+    shutil.copytree(audio / "gen", folder)
+    samples = melody(1)
+    soundfile.write(folder / "stereo.flac", np.stack([samples, samples], axis=1), RATE)
+    soundfile.write(folder / "low.wav", samples[::2], 8000, subtype="PCM_U8")
+    soundfile.write(folder / "float.WAV", samples, RATE, subtype="FLOAT")
+    (folder / ".hidden.wav").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    assert score(folder).summary["n_gen"] == 15
+
+
+def test_missing_partners_stop_the_run_unless_allowed(score, audio, tmp_path, tiny_folder):
+    folder = tmp_path / "more"
+    shutil.copytree(audio / "gen", folder)
+    write_folder(folder, {"stranger": melody(5)})
+    clap = load_embedder(f"clap:{tiny_folder}")
+    options = {"embedders": (clap,), "metrics": ("clap",), "prompts": audio / "prompts.jsonl"}
+    with pytest.raises(MetricError, match=r"1 of 13 generated ids have no prompt \(stranger\)"):
+        score(folder, **options)
+    found = score(folder, allow_missing=True, **options)
+    assert found.metrics[f"clap.{clap.name}.v1"].n_gen == 12
+
+
+def test_statistics_replace_the_reference_folder(score, audio, tmp_path):
+    full = score()
+    _, ref = full.embedded["logmel"]
+    save_moments(tmp_path / "ref.npz", GroupedMoments.of(ref.frames, ref.clips), embedder="logmel")
+    found = score(ref=tmp_path / "ref.npz")
+    assert found.metrics["fad.logmel.v1"].value == pytest.approx(
+        full.metrics["fad.logmel.v1"].value
+    )
+    assert "Fréchet distance only" in found.metrics["kad.logmel.v1"].reason
+
+
+def test_cache_follows_bytes_weights_and_preset(audio, tmp_path, workers):
+    cache = Cache(tmp_path / "cache")
+
+    def entries(folder, preset="v1", name="logmel"):
+        request = EvaluationRequest(gen=folder, preset=get_preset(preset), metrics=("vendi",))
+        evaluation.evaluate(request, [load_embedder(name)], cache, workers)
+        return len(list(cache.root.rglob("*.npz")))
+
+    folder = tmp_path / "gen"
+    shutil.copytree(audio / "gen", folder)
+    first = entries(folder)
+    assert first == 2 * 12  # signal and features
+    assert entries(folder) == first
+    write_folder(folder, {"clip00": melody(77)})
+    assert entries(folder) == first + 2
+    assert entries(folder, preset="audioldm_eval") == first + 2 + 12
+    assert entries(folder, name="chroma") == first + 2 + 12 + 12
+    assert not list(folder.rglob("*.npz"))
+
+
+def test_interrupted_runs_go_on(audio, tmp_path, workers):
+    cache = Cache(tmp_path / "cache")
+    embedder = load_embedder("logmel")
+    calls = []
+
+    class Counting(type(embedder)):
+        def __call__(self, windows):
+            calls.append(len(windows))
+            if len(calls) == 1:
+                return super().__call__(windows)
+            raise KeyboardInterrupt
+
+    request = EvaluationRequest(gen=audio / "gen", preset=get_preset("v1"), metrics=("vendi",))
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate(request, [Counting()], cache, workers)
+    done = calls[0]
+    calls.clear()
+    evaluation.evaluate(request, [load_embedder("logmel")], cache, workers)
+    assert done > 0
+    assert not list(cache.root.rglob("*.partial"))
+
+
+def test_shares_of_workers_join_in_the_cache(audio, tmp_path, workers):
+    """Two workers embed half each; the main one then only reads."""
+    from musicgen_ldm.metrics.analysis import analyse
+    from musicgen_ldm.parallel import Workers
+
+    class Second(type(workers.state)):
+        process_index, num_processes, is_main_process = 1, 2, False
+
+    files, cache = list_audio(audio / "gen"), Cache(tmp_path)
+    second = Workers(Second())
+    assert len(second.share(files)) == 6
+    clips, unread = analyse(files, [load_embedder("logmel")], get_preset("v1"), cache, second)
+    assert len(clips) == 12
+    assert not unread
+
+
+def test_presets_are_named_once_and_differ():
+    assert tuple(PRESETS) == PRESET_NAMES
+    assert len({repr(p) for p in PRESETS.values()}) == len(PRESETS)
+    with pytest.raises(ConfigError, match="known: v1, audioldm_eval"):
+        get_preset("v9")
+
+
+def test_presets_keep_their_quirks(score):
+    ours, theirs = score().metrics, score(preset="fadtk").metrics
+    plain = theirs["fad.logmel.fadtk"]
+    assert plain.value == plain.details["plain"]
+    assert ours["fad.logmel.v1"].value < ours["fad.logmel.v1"].details["plain"]
+
+
+def test_card_block_is_replaced_in_place(score, tmp_path):
+    record = evaluation.write(score(), tmp_path / "run")
+    card = tmp_path / "README.md"
+    card.write_text("# Model\n\ntext\n")
+    update_card(card, record)
+    once = card.read_text()
+    update_card(card, record)
+    assert card.read_text() == once
+    assert once.startswith("# Model\n\ntext\n")
+    assert "| `fad.logmel.v1` |" in once
+    card.write_text(BEGIN)
+    with pytest.raises(OutputError, match="has one of"):
+        update_card(card, record)
+
+
+def test_prompts_files_are_checked(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        '{"id": "a", "caption": "x", "tags": {"key": "A", "mode": "minor"}}\n\n'
+        '{"id": "b", "prompt": "y", "asked": {"bpm": 90, "genre": "jazz"}}\n'
+    )
+    prompts = read_prompts(path)
+    assert str(prompts["a"].key) == "A minor"
+    assert (prompts["b"].bpm, prompts["b"].genre) == (90, "jazz")
+    for text, message in (
+        ('{"id": "a"}', r"p.jsonl:1: no text"),
+        ('{"prompt": "a"}', r"p.jsonl:1: no field 'id'"),
+        ('{"id": "a", "prompt": "x", "key": "H dur"}', r"p.jsonl:1: key 'H dur'"),
+        ("nonsense", r"p.jsonl:1: "),
+        ('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "x"}', r"p.jsonl:2: id 'a' appears"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MetricError, match=message):
+            read_prompts(path)
+    with pytest.raises(MetricError, match="no such prompts file"):
+        read_prompts(tmp_path / "none.jsonl")
+
+
+def test_folders_are_checked(tmp_path):
+    with pytest.raises(MetricError, match="no such folder"):
+        list_audio(tmp_path / "none")
+    with pytest.raises(MetricError, match=r"holds no \.wav"):
+        list_audio(tmp_path)
+    write_folder(tmp_path, {"a": melody(0)})
+    shutil.copy(tmp_path / "a.wav", tmp_path / "a.flac")
+    with pytest.raises(MetricError, match="share the id 'a'"):
+        list_audio(tmp_path)
+    with pytest.raises(MetricError, match="no metric nonsense"):
+        EvaluationRequest(gen=tmp_path, preset=get_preset("v1"), metrics=("nonsense",))

@@ -1,0 +1,164 @@
+"""Novelty from folders to report: planted copies, baselines, banks and the command line."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import soundfile
+from synthetic_music import RATE, melody, write_folder
+
+from musicgen_ldm.bank import Bank
+from musicgen_ldm.cli import evaluate as evaluate_verb
+from musicgen_ldm.cli import novelty as novelty_verb
+from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
+from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics import report
+from musicgen_ldm.metrics.analysis import file_hash
+
+
+def call(verb, *words):
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    return verb.run(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.fixture
+def novelty(cache):
+    def run(*words):
+        return call(novelty_verb, "--cache", cache.root, *words)
+
+    return run
+
+
+@pytest.fixture
+def train(tmp_path):
+    """A training folder with a manifest: ten clips cut from five files, and a held-out one."""
+    folder = write_folder(tmp_path / "train", {f"track{i}": melody(i, seconds=8) for i in range(5)})
+    clips = [
+        Clip(
+            id=f"clip{i}{half}", path=f"track{i}.wav", sha256=file_hash(folder / f"track{i}.wav"),
+            start_s=4.0 * half, duration_s=4.0, sample_rate=RATE, captions=(f"melody {i}",),
+            tags=Tags(genre="test"), beats_s=(), downbeats_s=(),
+            split="test" if i == 4 else "train", licence="CC-BY-4.0", source="here",
+            attribution=f"Composer {i}",
+        )
+        for i in range(5) for half in (0, 1)
+    ]  # fmt: skip
+    write_manifest(folder / "manifest.jsonl", clips)
+    return folder
+
+
+def test_planted_copies_are_found_and_named(novelty, train, tmp_path, audio):
+    gen = tmp_path / "gen"
+    shutil.copytree(audio / "gen", gen)
+    copied, _ = soundfile.read(train / "track2.wav", dtype="float32")
+    write_folder(gen, {"mixed": copied[4 * RATE :] + 0.3 * melody(50, seconds=4)})
+    shutil.copy(train / "track3.wav", gen / "same.wav")
+    novelty("--gen", gen, "--train", train, "--embedder", "chroma", "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    schema = Path(report.__file__).with_name("results.schema.json")
+    jsonschema.validate(record, json.loads(schema.read_text()))
+    by_id = {row["id"]: row for row in record["neighbours"]}
+    assert by_id["same"]["is_exact_copy"]
+    assert not by_id["mixed"]["is_exact_copy"]
+    nearest = by_id["mixed"]["neighbours"][0]
+    assert nearest["id"] == "clip21"
+    assert nearest["licence"] == "CC-BY-4.0"
+    assert nearest["attribution"] == "Composer 2"
+    assert nearest["captions"] == ["melody 2"]
+    null = record["metrics"]["mel_aligned.chroma.v1"]["details"]["null_95"]
+    assert by_id["mixed"]["second_opinion"]["mel"]["similarity"] > null
+    assert by_id["clip00"]["second_opinion"]["mel"]["similarity"] < 0.7
+    assert record["metrics"]["exact_copies.chroma.v1"]["value"] == 1
+    assert record["metrics"]["exact_copies.chroma.v1"]["warnings"] == ["TRAINING_OVERLAP"]
+    assert record["summary"]["n_train"] == 8 * 2  # held-out clips are not training
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "https://" not in page
+    for text in ("same file", "Composer 2", "CC-BY-4.0", "polyline", "data:audio/mpeg"):
+        assert text in page
+
+
+def test_baselines_show_what_style_alone_reaches(novelty, tmp_path):
+    """Held-out clips of the training style must not count as copies."""
+    for name, first in (("train", 0), ("gen", 100), ("held", 200)):
+        write_folder(tmp_path / name, {f"c{i:02d}": melody(first + i) for i in range(25)})
+    bank = tmp_path / "bank"
+    novelty("bank", "build", bank, "--train", tmp_path / "train", "--embedder", "chroma-3s")
+    novelty("--gen", tmp_path / "gen", "--train", bank, "--heldout", tmp_path / "held",
+            "--out", tmp_path / "run")  # fmt: skip
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    for baseline in ("train_train", "heldout_train"):
+        low, high = record["metrics"][f"excess_{baseline}@90.chroma-3s.v1"]["ci95"]
+        assert low <= 0 <= high
+    curves = record["curves"]["chroma-3s"]
+    assert {"threshold", "generated", "train against train", "held-out against train"} == set(
+        curves
+    )
+    assert len(curves["generated"]) == len(curves["threshold"]) == 101
+
+
+def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
+    folder = tmp_path / "bank"
+    novelty("bank", "build", folder, "--train", train, "--embedder", "chroma")
+    bank = Bank.open(folder)
+    assert len(bank) == 16
+    novelty("bank", "extend", folder, "--train", train, "--split", "test")
+    assert len(Bank.open(folder)) == 20
+    capsys.readouterr()
+    novelty("bank", "query", folder, train / "track4.wav", "-k", "1")
+    found = json.loads(capsys.readouterr().out)
+    assert found["neighbours"][0]["id"].startswith("clip4")
+    assert found["neighbours"][0]["similarity"] > 0.999
+    novelty("bank", "prune", folder, file_hash(train / "track4.wav"))
+    assert len(Bank.open(folder)) == 16
+    novelty("--gen", train, "--train", folder, "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert "chroma" in record["curves"]
+    assert all(not row["second_opinion"] for row in record["neighbours"])
+    assert "give --train-audio" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_banks_of_another_embedder_are_refused(novelty, train, tmp_path):
+    novelty("bank", "build", tmp_path / "bank", "--train", train, "--embedder", "chroma")
+    with pytest.raises(MetricError, match=r"made with chroma .* asked for logmel"):
+        novelty("--gen", train, "--train", tmp_path / "bank", "--embedder", "logmel",
+                "--out", tmp_path / "run")  # fmt: skip
+    with pytest.raises(MetricError, match="one embedder; build one bank for each"):
+        novelty("bank", "build", tmp_path / "two", "--train", train, "--embedder", "chroma,logmel")
+    with pytest.raises(MetricError, match="novelty needs --train"):
+        novelty("--gen", train)
+
+
+def test_evaluate_verb_writes_and_compares(audio, cache, tmp_path, capsys):
+    for name in ("gen", "noisy"):
+        code = call(
+            evaluate_verb, "--gen", audio / name, "--ref", audio / "ref", "--embedder", "logmel",
+            "--metrics", "fad,health", "--out", tmp_path / name, "--cache", cache.root,
+            "--card", tmp_path / "README.md", "--save-stats", tmp_path / "stats",
+        )  # fmt: skip
+        assert code == 0
+    assert "fad.logmel.v1" in capsys.readouterr().out
+    assert "fad.logmel.v1" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "stats" / "logmel.npz").is_file()
+    runs = (tmp_path / "gen", tmp_path / "noisy")
+    assert call(evaluate_verb, "compare", *runs) == 0
+    assert call(evaluate_verb, "compare", *runs, "--json", "--fail-if",
+                "fad.logmel.v1 > base+2se") == 1  # fmt: skip
+    out, err = capsys.readouterr()
+    assert "joint jackknife" in out
+    assert "failed: fad.logmel.v1 > base+2se (noisy" in err
+
+
+def test_an_all_silent_folder_fails(tmp_path, cache, capsys):
+    gen = write_folder(tmp_path / "gen", {f"c{i}": np.zeros(2 * RATE) for i in range(3)})
+    code = call(evaluate_verb, "--gen", gen, "--embedder", "logmel", "--out", tmp_path / "run",
+                "--cache", cache.root)  # fmt: skip
+    assert code == 1
+    assert "100% of the generated clips are silent" in capsys.readouterr().err
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["metrics"]["silent_share.v1"]["value"] == 1
+    assert record["metrics"]["loudness_lufs.v1"]["reason"] == "all clips are silent"
