@@ -5,7 +5,7 @@ from random import Random
 
 from musicgen_ldm.corpus.arrange import SECTION_FORCE, Bar
 from musicgen_ldm.corpus.events import Event
-from musicgen_ldm.corpus.instruments import get_instrument
+from musicgen_ldm.corpus.instruments import Instrument, get_instrument
 from musicgen_ldm.corpus.piece import Plan
 from musicgen_ldm.corpus.score import Note, Part, Role
 from musicgen_ldm.corpus.voicing import fit_octave
@@ -15,6 +15,7 @@ DRUM_TIMING = 0.5
 PLAYER_LAG_S = 0.004
 # Shortest note that is heard as one.
 SHORTEST_S = 0.04
+# MIDI velocity is the first number plus force times the second.
 FORCE_RANGE = (18.0, 100.0)
 DYNAMICS = 0.32
 DRUM_ROLES: tuple[Role, ...] = ("drums", "percussion")
@@ -38,12 +39,7 @@ def perform(plan: Plan, role: Role, events: list[Event], name: str | None = None
     instrument = get_instrument(name or plan.players[role])
     rng = plan.dice.roll("touch", role)
     lag = rng.uniform(-PLAYER_LAG_S, PLAYER_LAG_S)
-    notes = [_note(plan, role, event, lag, rng) for event in sorted(events)]
-    if not instrument.is_drums:
-        notes = [
-            replace(note, pitch=fit_octave(note.pitch, instrument.low, instrument.high))
-            for note in notes
-        ]
+    notes = [_note(plan, role, instrument, event, lag, rng) for event in sorted(events)]
     notes.sort(key=lambda note: (note.start_s, note.pitch))
     if instrument.is_monophonic:
         notes = single_voice(notes)
@@ -58,7 +54,9 @@ def perform(plan: Plan, role: Role, events: list[Event], name: str | None = None
     )
 
 
-def _note(plan: Plan, role: Role, event: Event, lag: float, rng: Random) -> Note:
+def _note(
+    plan: Plan, role: Role, instrument: Instrument, event: Event, lag: float, rng: Random
+) -> Note:
     genre, mood = plan.genre, plan.mood
     is_drum = role in DRUM_ROLES
     sigma = genre.timing_ms / 1000 * (DRUM_TIMING if is_drum else 1.0)
@@ -67,12 +65,12 @@ def _note(plan: Plan, role: Role, event: Event, lag: float, rng: Random) -> Note
     end = plan.clock.seconds(event.beat + length)
     force = event.force * _section_force(plan.bars, event.beat, genre.meter.beats)
     force *= 1 + DYNAMICS * mood.dynamics
-    velocity = FORCE_RANGE[0] + (FORCE_RANGE[1]) * force + rng.gauss(0, genre.velocity_spread)
+    velocity = FORCE_RANGE[0] + FORCE_RANGE[1] * force + rng.gauss(0, genre.velocity_spread)
     touched = start + lag + max(-2.5, min(2.5, rng.gauss(0, 1))) * sigma
     return Note(
         start_s=max(0.0, touched),
         duration_s=max(SHORTEST_S, end - start),
-        pitch=event.pitch,
+        pitch=fit_octave(event.pitch, instrument.low, instrument.high),
         velocity=max(1, min(127, round(velocity))),
     )
 

@@ -132,8 +132,11 @@ def _mood(genre: Genre, dice: Dice, overrides: Mapping[str, object]) -> Mood:
 
 def _theme(genre: Genre, dice: Dice) -> Theme | None:
     rng = dice.roll("theme")
-    fitting = [theme for theme in load_themes() if theme.meter == genre.meter.name]
-    fitting = [theme for theme in share_of(fitting, dice.split) if theme.mode in genre.modes]
+    fitting = [
+        theme
+        for theme in share_of(load_themes(), dice.split)
+        if theme.meter == genre.meter.name and theme.mode in genre.modes
+    ]
     has_melody = "lead" in genre.instruments
     return rng.choice(fitting) if rng.random() < THEME_SHARE and fitting and has_melody else None
 
