@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from transformers import SpeechT5HifiGan
 
+from musicgen_ldm.bank import Bank
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.models import PRESETS
@@ -34,6 +35,7 @@ class Checkpoint:
         scheduler: Diffusion process.
         mel: Signal numbers.
         bridges: Fitted steps from text to audio embedding, by name; "none" needs no entry.
+        bank: Novelty bank of the training clips; None if the checkpoint carries none.
         sampling: Default sampling, chosen by measurement for our own checkpoints.
         folder: Where it was read from; None for one made in memory.
         metadata: Content of `musicgen_ldm.json`, empty for other people's checkpoints.
@@ -46,6 +48,7 @@ class Checkpoint:
     scheduler: SchedulerMixin
     mel: MelConfig
     bridges: dict[str, Bridge] = field(default_factory=dict)
+    bank: Bank | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     folder: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -16,10 +16,11 @@ from transformers import (
     SpeechT5HifiGan,
 )
 
+from musicgen_ldm.bank import Bank
 from musicgen_ldm.checkpoint.components import Checkpoint
 from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
-from musicgen_ldm.checkpoint.writing import BRIDGE_FOLDER, METADATA_FILE
+from musicgen_ldm.checkpoint.writing import BANK_FOLDER, BRIDGE_FOLDER, METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.errors import CheckpointError, MusicGenError
@@ -73,6 +74,7 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         scheduler=_read_part(scheduler_class.from_pretrained, folder / "scheduler"),
         mel=_mel_config(metadata, vocoder),
         bridges=_load_bridges(folder / BRIDGE_FOLDER),
+        bank=Bank.open(folder / BANK_FOLDER) if (folder / BANK_FOLDER).is_dir() else None,
         sampling=_sampling_config(metadata),
         folder=folder,
         metadata=metadata,

@@ -21,6 +21,7 @@ from musicgen_ldm.errors import CheckpointError
 METADATA_FILE = "musicgen_ldm.json"
 METADATA_SCHEMA = 1
 BRIDGE_FOLDER = "bridge"
+BANK_FOLDER = "novelty"
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 MAX_SHARD_SIZE = "45MB"  # keeps every file below the 50 MB that code hosts warn about
 
@@ -96,12 +97,18 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint but its metadata and model card, by relative path."""
+    """SHA-256 of every file of a checkpoint, by relative path.
+
+    Metadata, model card and novelty bank are left out: they may be edited, and a track removed
+    from the bank, without making another model of it.
+    """
     skipped = {METADATA_FILE, "README.md"}
     return {
         path.relative_to(folder).as_posix(): _sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in skipped
+        if path.is_file()
+        and path.name not in skipped
+        and path.relative_to(folder).parts[0] != BANK_FOLDER
     }
 
 

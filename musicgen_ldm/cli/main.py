@@ -13,7 +13,7 @@ from musicgen_ldm import __version__
 from musicgen_ldm.errors import MusicGenError
 
 VERBS = ("generate", "info", "verify", "reproduce", "demo", "corpus", "prepare", "train",
-         "mixup", "evaluate", "novelty")  # fmt: skip
+         "mixup", "assemble", "evaluate", "novelty")  # fmt: skip
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

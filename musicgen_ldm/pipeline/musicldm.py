@@ -142,12 +142,13 @@ class MusicLDM:
         waveform = plan.finish(self._decode(latent, plan))
         render_s = time.perf_counter() - start
         measured = measure(waveform, request, plan.seams_s)
-        scores = score(self.checkpoint, waveform, request, measured)
+        scores, neighbours = score(self.checkpoint, waveform, request, measured)
         record = self._record(request, config, index, sources) | {
             "seconds": waveform.seconds,
             "render_s": render_s,
             "scores": scores,
             "measured": measured,
+            "nearest": neighbours,
         }
         return Take(waveform, index, scores, measured, record)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import GenerateRequest
@@ -23,6 +25,10 @@ from musicgen_ldm.measure import (
 TEMPO_WEIGHT = 0.2
 KEY_WEIGHT = 0.1
 HEALTH_WEIGHT = 1.0
+# A take loses what its nearest training clip exceeds the paper's similarity threshold by.
+NOVELTY_WEIGHT = 1.0
+NOVELTY_THRESHOLD = 0.90
+NUM_NEIGHBOURS = 3  # training clips named in a record
 MIN_MEASURED_S = 1.0  # shorter sound has no tempo, key or seam worth naming
 MAX_MEASURED_S = 60.0  # tempo and key are those of the first minute, in bounded memory
 SEAM_CONTEXT_S = 10.0  # a seam is compared with the sound this far to either side
@@ -35,7 +41,8 @@ class Take:
     Attributes:
         waveform: The sound.
         take: Its index; with the request's seed it determines the noise.
-        scores: Text fit (cosine, -1 to 1), agreements and health (0 to 1), and their sum "rank".
+        scores: Text fit (cosine, -1 to 1), agreements and health (0 to 1), the
+            similarity of the nearest training clip, and their sum "rank".
         measured: Tempo, key, health and seam as measured on the sound.
         record: Everything needed to render it again, for `provenance.write_audio`.
     """
@@ -93,19 +100,42 @@ def _seam(waveform: Waveform, seam_s: float) -> float:
 
 def score(
     checkpoint: Checkpoint, waveform: Waveform, request: GenerateRequest, measured: dict[str, Any]
-) -> dict[str, float]:
-    """Scores of one take and their weighted sum, "rank"; higher is better."""
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Scores of one take with their weighted sum, "rank" (higher is better), and its neighbours.
+
+    Neighbours are the nearest training clips by CLAP similarity, if the checkpoint knows its own.
+    """
     scores: dict[str, float] = {"health": measured["health"]}
     rank = HEALTH_WEIGHT * measured["health"]
-    if checkpoint.clap.feature_extractor is not None and request.prompt.strip():
-        text = checkpoint.clap.text([request.conditioning_text])
-        scores["text_fit"] = float((text * checkpoint.clap.audio([waveform])).sum())
-        rank += scores["text_fit"]
+    neighbours: list[dict[str, Any]] = []
+    if checkpoint.clap.feature_extractor is not None:
+        audio = checkpoint.clap.audio([waveform])
+        if request.prompt.strip():
+            text = checkpoint.clap.text([request.conditioning_text])
+            scores["text_fit"] = float((text * audio).sum())
+            rank += scores["text_fit"]
+        neighbours = nearest_clips(checkpoint, audio)
+    if neighbours:
+        scores["nearest_training"] = neighbours[0]["similarity"]
+        rank -= NOVELTY_WEIGHT * max(0.0, scores["nearest_training"] - NOVELTY_THRESHOLD)
     for name, weight in (("tempo_agreement", TEMPO_WEIGHT), ("key_agreement", KEY_WEIGHT)):
         if name in measured:
             scores[name] = measured[name]
             rank += weight * measured[name]
-    return scores | {"rank": rank}
+    return scores | {"rank": rank}, neighbours
+
+
+def nearest_clips(checkpoint: Checkpoint, audio: Tensor) -> list[dict[str, Any]]:
+    """The training clips nearest to an embedding (1, D), with what is known of them."""
+    if not checkpoint.bank:
+        return []
+    count = min(NUM_NEIGHBOURS, len(checkpoint.bank))
+    found = checkpoint.bank.nearest(audio.cpu().numpy(), count)[0]
+    known = ("id", "captions", "licence", "source", "attribution")
+    return [
+        {"similarity": neighbour.similarity} | {name: neighbour.entry.get(name) for name in known}
+        for neighbour in found
+    ]
 
 
 def _finite(value: float) -> float | None:

@@ -1,0 +1,120 @@
+"""From the exports of the four stages to one checkpoint that generates."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import SpeechT5HifiGan
+
+from musicgen_ldm.checkpoint import Checkpoint, save
+from musicgen_ldm.config.generation import SamplingConfig
+from musicgen_ldm.config.models import ModelConfig
+from musicgen_ldm.config.training import StageConfig
+from musicgen_ldm.data.manifest import read_manifest
+from musicgen_ldm.errors import CheckpointError, ConfigError
+from musicgen_ldm.models.bridge import Bridge
+from musicgen_ldm.training.clap_folder import load_clap
+from musicgen_ldm.training.components import load_component
+from musicgen_ldm.training.run_folder import read_metrics
+from musicgen_ldm.training.stages import load_stage_config
+
+STAGES = ("clap", "vae", "vocoder", "ldm")
+
+
+def assemble(
+    runs: Mapping[str, Path],
+    folder: Path,
+    *,
+    name: str,
+    sampling: SamplingConfig,
+    half: bool = True,
+) -> Path:
+    """Write a checkpoint folder from finished runs.
+
+    Args:
+        runs: Run folder of each of the four stages.
+        folder: Must not exist yet.
+        name: What the checkpoint calls itself in records.
+        sampling: Its defaults.
+        half: Store float16.
+
+    Raises:
+        CheckpointError: If a run has no export, or the parts do not fit together.
+    """
+    configs = {stage: _run_config(runs[stage], stage) for stage in STAGES}
+    model = configs["ldm"].model
+    for stage, config in configs.items():
+        if _parts_of(stage, config.model) != _parts_of(stage, model):
+            raise CheckpointError(
+                f"{runs[stage]}: its {stage} has other sizes than the ldm run {runs['ldm']} was "
+                "trained on; give the run that the ldm stage used"
+            )
+    bridges = (runs["ldm"] / "export" / "bridge").glob("*/")
+    checkpoint = Checkpoint(
+        unet=load_component(UNet2DConditionModel, runs["ldm"], "unet"),
+        vae=load_component(AutoencoderKL, runs["vae"], "vae"),
+        vocoder=load_component(SpeechT5HifiGan, runs["vocoder"], "vocoder"),
+        clap=load_clap(runs["clap"]),
+        scheduler=DDIMScheduler.from_pretrained(runs["ldm"] / "export" / "scheduler"),
+        mel=model.mel,
+        bridges={path.name: Bridge.load(path) for path in sorted(bridges)},
+        sampling=sampling,
+        metadata={
+            "name": name,
+            "preset": configs["ldm"].preset,
+            "model": asdict(model),
+            "training": {stage: _provenance(runs[stage]) for stage in STAGES},
+            "data": _data(configs["ldm"]),
+        },
+    )
+    return save(checkpoint, folder, half=half)
+
+
+def _run_config(run: Path, stage: str) -> StageConfig:
+    file = run / "config.yaml"
+    if not file.is_file() or not (run / "export").is_dir():
+        raise CheckpointError(
+            f"{run}: is no finished {stage} run (it lacks config.yaml or export/); "
+            "give the folder that `musicgen-ldm train` wrote"
+        )
+    config = load_stage_config(file)
+    if config.stage != stage:
+        raise ConfigError(f"{run}: is a {config.stage} run, a {stage} run is needed here")
+    return config
+
+
+def _parts_of(stage: str, model: ModelConfig) -> object:
+    """What of a model configuration a stage decides about."""
+    return {
+        "clap": model.clap,
+        "vae": (model.mel, model.vae),
+        "vocoder": (model.mel, model.vocoder),
+        "ldm": model,
+    }[stage]
+
+
+def _provenance(run: Path) -> dict[str, Any]:
+    """Steps, data and code version of a run, for the record."""
+    identity = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    lines = read_metrics(run / "metrics.jsonl")
+    last: dict[str, Any] = {}
+    for line in lines:
+        last |= {k: v for k, v in line.items() if k.startswith("valid/") or k == "step"}
+    return identity | {"seed": config["seed"], "steps": last.pop("step", 0), "validation": last}
+
+
+def _data(config: StageConfig) -> dict[str, Any]:
+    """Hours and licences of the clips that the denoiser was trained on."""
+    clips = [clip for clip in read_manifest(config.data.manifest) if clip.split == "train"]
+    return {
+        "clips": len(clips),
+        "hours": round(sum(clip.duration_s for clip in clips) / 3600, 2),
+        "licences": dict(Counter(clip.licence for clip in clips)),
+        "sources": dict(Counter(clip.source for clip in clips).most_common(20)),
+    }

@@ -1,0 +1,64 @@
+"""Ranking: novelty, agreement and health against text fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicgen_ldm import GenerateRequest, MusicLDM
+from musicgen_ldm.bank import build
+from musicgen_ldm.checkpoint import load
+from musicgen_ldm.pipeline.takes import excerpt, measure, score
+
+REQUEST = GenerateRequest(
+    prompt="slow piano", seconds=1.5, sampling={"sampler": "dpm++", "steps": 2, "guidance": 1.0}
+)
+
+
+def entry(name: str) -> dict[str, object]:
+    return {"id": name, "captions": ["a"], "licence": "CC0-1.0", "source": "x", "attribution": "y"}
+
+
+def test_a_copy_of_a_training_clip_is_named_and_loses_rank(
+    tiny_model: MusicLDM, tiny_folder: Path, tmp_path: Path
+) -> None:
+    take = tiny_model.generate(REQUEST)[0]
+    own = tiny_model.checkpoint.clap.audio([take.waveform])[0].numpy()
+    rng = np.random.default_rng(0)
+    rows = [(own, entry("copied"))] + [(rng.standard_normal(32), entry(f"c{i}")) for i in range(5)]
+    bank = build(tmp_path / "bank", rows, embedder="clap-tiny", identity="x", dim=32)
+    with_bank = replace(tiny_model.checkpoint, bank=bank)
+    scores, nearest = score(with_bank, take.waveform, REQUEST, take.measured)
+    assert nearest[0]["id"] == "copied"
+    assert len(nearest) == 3
+    assert nearest[0]["licence"] == "CC0-1.0"
+    assert scores["nearest_training"] == pytest.approx(1, abs=1e-3)
+    assert scores["rank"] == pytest.approx(take.scores["rank"] - 0.1, abs=1e-3)
+    assert take.record["nearest"] == []
+
+
+def test_a_checkpoint_opens_its_own_bank(tiny_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "with-bank"))
+    rows = [(np.ones(32), entry("one"))]
+    build(folder / "novelty", rows, embedder="clap-tiny", identity="x", dim=32)
+    checkpoint = load(folder)
+    assert checkpoint.bank is not None
+    assert len(checkpoint.bank) == 1
+
+
+def test_silence_is_a_fault_and_ranks_last(tiny_model: MusicLDM) -> None:
+    take = tiny_model.generate(REQUEST)[0]
+    silent = replace(take.waveform, samples=0 * take.waveform.samples)
+    measured = measure(silent, REQUEST, ())
+    assert measured["faults"] == ["silent"]
+    scores, _ = score(tiny_model.checkpoint, silent, REQUEST, measured)
+    assert scores["rank"] < take.scores["rank"] or take.scores["health"] == 0
+
+
+def test_excerpts_are_clipped_to_the_sound(tiny_model: MusicLDM) -> None:
+    waveform = tiny_model.generate(REQUEST)[0].waveform
+    assert excerpt(waveform, -1.0, 0.5).seconds == 0.5
+    assert excerpt(waveform, 1.0, 99.0).seconds == pytest.approx(0.5)
