@@ -26,7 +26,7 @@ MANIFEST, REPORT, KEPT = "manifest.jsonl", "report.json", ".tracks"
 
 # A measured tempo or key becomes a tag only when it is more likely right than wrong.
 MIN_TEMPO_CONFIDENCE = 0.3
-MIN_KEY_CONFIDENCE = 0.7
+MIN_KEY_CONFIDENCE = 0.8
 
 
 @dataclass(frozen=True)

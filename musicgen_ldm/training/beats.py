@@ -157,7 +157,7 @@ class BeatsTask:
         save_network(network, self.config.network, folder / "tcn.safetensors")
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        logits = self.models["network"](batch["mel"])
+        logits = self.models["network"](batch["mel"]).float()  # out of autocast
         beat, downbeat = (
             F.binary_cross_entropy_with_logits(logits[..., i], batch["target"][..., i])
             for i in (0, 1)

@@ -86,6 +86,7 @@ def test_stated_tempo_and_key_win_over_measured_ones(write, music, tmp_path):
     assert clip.extra["measured"]["bpm"] == pytest.approx(120, rel=0.02)
 
 
+@pytest.mark.slow  # a spawned process imports everything again
 def test_two_workers_find_what_one_finds(write, music):
     for number in range(3):
         write(f"{number}.wav", number)
