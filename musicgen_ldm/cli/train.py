@@ -5,6 +5,10 @@
 
 import argparse
 import logging
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 HELP = "train one stage from a configuration file"
 
@@ -24,6 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print configuration, sizes, memory and the first batch's shapes, and stop",
     )
+    parser.parse_known_args = partial(  # type: ignore[method-assign]
+        _parse_overrides_anywhere, parser.parse_known_args
+    )
+
+
+def _parse_overrides_anywhere(
+    parse: Callable[..., tuple[Any, list[str]]],
+    words: Sequence[str] | None = None,
+    namespace: argparse.Namespace | None = None,
+) -> tuple[Any, list[str]]:
+    """Accept key=value after an option too; argparse alone knows it only beside CONFIG."""
+    args, unknown = parse(words, namespace)
+    late = [word for word in unknown if re.match(r"[\w.]+=", word)]
+    args.overrides = [*args.overrides, *late]
+    return args, [word for word in unknown if word not in late]
 
 
 def run(args: argparse.Namespace) -> int:

@@ -85,7 +85,8 @@ class RunConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["no", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
     compile: bool = False  # torch.compile the trained networks
-    channels_last: bool = True  # faster convolutions on CPU and on tensor cores
+    # Convolutions gain by it, but the CPU's group normalisation loses more (docs/scaling.md).
+    channels_last: bool = False
     micro_batch: int | None = None  # clips a process holds at once; None: batch_size / processes
     workers: int = 0  # data loading processes per training process
     max_minutes: float | None = None  # stop cleanly after this long; `--resume` goes on

@@ -158,7 +158,7 @@ def build_optimizer(
     """AdamW or Adam over parameters, or over parameter groups with their own "lr"."""
     optimizer_class = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.name]
     optimizer = optimizer_class(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
     return Optimization(optimizer, config)
 
