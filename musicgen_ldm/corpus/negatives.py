@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from musicgen_ldm.corpus.facts import Facts, TempoWord
+from musicgen_ldm.corpus.genre import list_genres
 from musicgen_ldm.corpus.instruments import INSTRUMENTS
 from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.moods import MOODS
@@ -142,13 +143,16 @@ def _other_tempo(tags: Tags, facts: Facts, rng: np.random.Generator) -> tuple[Ta
 
 
 def _other_genre(genre: str, rng: np.random.Generator) -> str:
-    """A genre that shares no word of its own or of its family."""
+    """A genre of the corpus that shares no word of its own or of its family.
+
+    Why of the corpus: a word that is never true would be learnt as false, whatever is heard.
+    """
     words = load_vocabulary()
     own = words.genre(genre)
     said = {*own.style.all, *own.piece.all, *own.family.all}
     others = [
         name
-        for name, other in words.genres.items()
+        for name, other in ((name, words.genre(name)) for name in list_genres())
         if said.isdisjoint((*other.style.all, *other.piece.all, *other.family.all))
     ]
     return _one(others, rng)

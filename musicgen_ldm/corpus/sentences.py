@@ -99,7 +99,8 @@ def polish(text: str) -> str:
     """Spaces, articles and capitals put right; a text with a full stop counts as sentences."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"\s+([,.;?])", r"\1", text)
-    text = re.sub(r"\b([Aa])n? (?=([\w'&#-]+))", _article, text)
+    # The chord A before "and", or before "in" a key, is no article.
+    text = re.sub(r"\b([Aa])n? (?!and\b|in\b)(?=([\w'&#-]+))", _article, text)
     if text[-1:] in ".?":
         text = re.sub(r"(^|[.?] )([a-z])", lambda m: m.group(1) + m.group(2).upper(), text)
     return text

@@ -78,9 +78,11 @@ class Speaker:
 
     @cached_property
     def genre_words(self) -> GenreWords | None:
-        """Words of the genre; a solo is called by its instrument instead."""
-        if self.tags.genre is None or self.facts.kind == "solo":
+        """Words of the genre; of a solo only where the lexicon has some."""
+        if self.tags.genre is None:
             return None
+        if self.facts.kind == "solo":
+            return self.vocabulary.genres.get(self.tags.genre)
         return self.vocabulary.genre(self.tags.genre)
 
     def _genre(self) -> str | None:
@@ -97,9 +99,12 @@ class Speaker:
     def _solo_piece(self, lead: str) -> str:
         """Many players are no soloist: "a piece for strings alone"."""
         if is_plural(lead) or self.facts.lead in ENSEMBLES:
-            return f"piece for {lead} alone"
-        forms = (f"{lead} solo", f"solo {lead} piece", f"piece for solo {lead}")
+            return f"{self._solo_noun()} for {lead} alone"
+        forms = (f"{lead} solo", f"solo {lead} piece", f"{self._solo_noun()} for solo {lead}")
         return self.choices.pick("piece", forms)
+
+    def _solo_noun(self) -> str:
+        return self._pick("noun", self.genre_words.piece) if self.genre_words else "piece"
 
     def _mood(self) -> str | None:
         mood = self.tags.mood

@@ -114,8 +114,9 @@ def _genres(
 ) -> dict[str, GenreWords]:
     table = {name: genre_words(entry, families[entry["family"]]) for name, entry in entries.items()}
     for name in list_genres():
-        if name not in table:
-            genre = load_genre(name)
+        genre = load_genre(name) if name not in table else None
+        # A solo is called by its instrument; "jazz solo" is no style.
+        if genre is not None and genre.kind != "solo":
             table[name] = genre_words({"style": [genre.title, *genre.synonyms]}, {})
     return table
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from musicgen_ldm.corpus.facts import Facts, facts_from_json, tempo_word
+from musicgen_ldm.corpus.genre import list_genres
 from musicgen_ldm.corpus.instruments import INSTRUMENTS, SOLO_INSTRUMENTS
 from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.moods import MOODS
-from musicgen_ldm.corpus.sentences import slots_of
+from musicgen_ldm.corpus.sentences import polish, slots_of
 from musicgen_ldm.corpus.vocabulary import bare, load_vocabulary
 from musicgen_ldm.corpus.words import hard_negatives, prompt_set, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
@@ -91,6 +92,7 @@ def test_every_word_is_true(split):
         tags, facts = invented_clip(rng)
         for caption in write_captions(tags, facts, rng, split=split):
             assert_true(caption, tags, facts)
+            assert sum(said not in (None, False, (), {}) for said in mentions(caption).values()) > 1
 
 
 def test_captions_read_as_english():
@@ -155,6 +157,7 @@ def test_held_out_words_are_no_part_of_training_words():
 def test_words_cover_every_instrument_and_mood():
     assert set(VOCABULARY.instruments) == set(INSTRUMENTS)
     assert set(VOCABULARY.moods) == set(MOODS)
+    assert set(VOCABULARY.genres) <= set(list_genres())
     slots = {slot for book in VOCABULARY.templates.values() for lines in book.values()
              for line in lines for slot in slots_of(line)}  # fmt: skip
     assert {"genre", "mood", "tempo", "bpm", "key", "a_lead", "band", "drums", "use"} <= slots
@@ -163,7 +166,7 @@ def test_words_cover_every_instrument_and_mood():
 def test_negatives_lie_in_one_attribute_of_the_same_sentence():
     rng = np.random.default_rng(6)
     changed = set()
-    for _ in range(60):
+    for _ in range(30):
         tags, facts = invented_clip(rng)
         for negative in hard_negatives(tags, facts, rng):
             assert_true(negative.positive, tags, facts)
@@ -180,6 +183,7 @@ def test_negatives_lie_in_one_attribute_of_the_same_sentence():
         ("some house in F sharp minor", "key", ("F#", "minor")),
         ("a saxophone", "instruments",
          {"saxophone": ("soprano saxophone", "alto saxophone", "tenor saxophone")}),
+        ("built on the chords E, A and B", "key", None),
         ("dark ambient, calm", "moods", ("calm",)),
         ("a waltz in 3/4", "meter", "3/4"),
         ("techno without drums", "drums", False),
@@ -190,6 +194,21 @@ def test_negatives_lie_in_one_attribute_of_the_same_sentence():
 )  # fmt: skip
 def test_mentions_read_what_is_named(caption, kind, value):
     assert mentions(caption)[kind] == value
+
+
+@pytest.mark.parametrize(
+    ("draft", "polished"),
+    [
+        ("a energetic techno track", "an energetic techno track"),
+        ("a 808 beat and a 909 beat", "an 808 beat and a 909 beat"),
+        ("a R&B track, a UK garage track", "an R&B track, a UK garage track"),
+        ("Chords: E, A and B in A major.", "Chords: E, A and B in A major."),
+        ("a violin plays . it is sad.", "A violin plays. It is sad."),
+        ("an slow piece", "a slow piece"),
+    ],
+)
+def test_polish_puts_articles_and_capitals_right(draft, polished):
+    assert polish(draft) == polished
 
 
 @pytest.mark.parametrize(
