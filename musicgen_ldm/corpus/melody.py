@@ -11,6 +11,12 @@ from musicgen_ldm.corpus.voicing import ladder, nearest
 PHRASE_BARS = 4
 # Where the bars of a phrase begin, in scale steps from its centre.
 PHRASE_ARC = (0, 1, 2, 0)
+# Share of equal neighbouring heights that stay equal.
+REPEATED_NOTES = 0.3
+# How much a bar starts from where the last one ended.
+MEMORY = 0.4
+# Notes this long rest on chord tones wherever they stand.
+LONG_BEATS = 1.5
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,19 @@ def invent_motif(
         density: Below 0 leaves out weak notes, above 0 splits long ones.
         rng: Small deviations, so that two motifs of one shape differ.
     """
-    reach = span * 7 / 12 * rng.uniform(0.45, 0.9)
+    reach = span * 7 / 12 * rng.uniform(0.35, 0.8)
     is_upside_down = rng.random() < 0.15
     bars = []
     for bar in range(cell.bars):
         hits = _dense(cell.bar_hits("steps", bar, beats), density, rng)
-        heights = []
+        heights: list[int] = []
         for hit in hits:
             height = _height(contour, (bar + hit.beat / beats) / cell.bars)
             height = -height if is_upside_down else height
-            heights.append(round(height * reach + rng.choice((-1, 0, 0, 0, 0, 1))))
+            step = round(height * reach + rng.choice((-1, 0, 0, 0, 0, 1)))
+            if heights and step == heights[-1] and rng.random() >= REPEATED_NOTES:
+                step += rng.choice((-1, 1))
+            heights.append(step)
         first = heights[0] if heights else 0
         bars.append(tuple((hit, h - first) for hit, h in zip(hits, heights, strict=True)))
     return Motif(tuple(bars))
@@ -143,7 +152,7 @@ def write_melody(
         voice: Register and scale.
 
     Returns:
-        Events in beats. Chord tones stand on beats; every fourth bar closes on a long one.
+        Events in beats. Chord tones stand on strong beats; every fourth bar closes on a long one.
     """
     beats = harmony.meter.beats
     events: list[Event] = []
@@ -155,7 +164,8 @@ def write_melody(
             notes = (*notes[:-1], (notes[-1][0], notes[-1][1] - 2))
         if place == PHRASE_BARS - 1:
             notes = _cadence(notes, beats)
-        events += _sing(notes, bar * beats, PHRASE_ARC[place], harmony, voice)
+        before = events[-1].pitch if events else None
+        events += _sing(notes, bar * beats, PHRASE_ARC[place], harmony, voice, before)
     return events
 
 
@@ -169,24 +179,43 @@ def _cadence(notes: tuple[tuple[Hit, int], ...], beats: int) -> tuple[tuple[Hit,
 
 
 def _sing(
-    notes: tuple[tuple[Hit, int], ...], offset: float, lift: int, harmony: Harmony, voice: Voice
+    notes: tuple[tuple[Hit, int], ...],
+    offset: float,
+    lift: int,
+    harmony: Harmony,
+    voice: Voice,
+    before: int | None,
 ) -> list[Event]:
+    """One bar, starting near the phrase's arc and the last note `before`."""
     events: list[Event] = []
+    arc = voice.centre + 1.7 * lift
+    target = arc if before is None else (1 - MEMORY) * arc + MEMORY * before
     anchor: int | None = None
+    last: tuple[int, int] | None = None  # pitch and height
     for hit, height in notes:
         start = offset + hit.beat
         span = harmony.meant(start, hit.length)
         rungs = ladder(melody_tones(span, harmony, voice.scale), voice.low, voice.high)
         tones = ladder(span.chord.pitch_classes, voice.low, voice.high)
         if anchor is None:
-            anchor = nearest(tones, voice.centre + 1.7 * lift)
+            anchor = nearest(tones, target)
         here = rungs.index(nearest(rungs, anchor)) + height
         pitch = rungs[max(0, min(here, len(rungs) - 1))]
-        if hit.symbol == "X" or hit.beat % 1 == 0 or hit.length >= 1:
-            pitch = nearest(tones, pitch)
+        is_stressed = hit.beat in harmony.meter.strong_beats or hit.symbol == "X"
+        choice = tones if is_stressed or hit.length >= LONG_BEATS else rungs
+        pitch = nearest(choice, pitch)
+        if last is not None and height != last[1] and pitch == last[0]:
+            pitch = _onward(choice, pitch, height - last[1])
         force = beat_accent(start % harmony.meter.beats, harmony.meter)
         events.append(Event(start, hit.length, pitch, min(1.0, force + 0.08)))
+        last = pitch, height
     return events
+
+
+def _onward(notes: tuple[int, ...], pitch: int, direction: int) -> int:
+    """The neighbour of `pitch` in `notes`, so that a moving contour does not stand still."""
+    index = notes.index(pitch) + (1 if direction > 0 else -1)
+    return notes[index] if 0 <= index < len(notes) else pitch
 
 
 def melody_tones(span: Span, harmony: Harmony, scale: str) -> tuple[int, ...]:
