@@ -2,7 +2,7 @@
 
 The renderer is TinySoundFont: it reads sf2 and sf3, needs no system library, and a clone of a
 loaded font plays the same notes to the same samples whatever was played before
-(docs/decisions/soundfont-renderer.md, benchmarks/corpus_renderers.py).
+(docs/decisions/0011-soundfont-renderer.md, benchmarks/corpus_renderers.py).
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ SOUNDFONTS: tuple[SoundFontInfo, ...] = (
         package="musescore-general-soundfont-small",
         licence="MIT",
         attribution="S. Christian Collins, after Frank Wen",
-        unsuited=frozenset({0, 1, 2, 3, 62, 63}),
+        unsuited=frozenset({0, 1, 3, 62, 63}),
     ),
     SoundFontInfo(
         name="FluidR3Mono_GM",
