@@ -35,6 +35,11 @@ class TargetConfig:
         if not self.kappa > 0:
             raise ConfigError(f"targets.kappa={self.kappa}: must be above 0, e.g. 0.1")
 
+    @property
+    def uses_captions(self) -> bool:
+        """Whether the initial text tower is kept as reference."""
+        return self.kind.startswith("cwcl") and self.reference == "captions"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClapStageConfig(StageConfig):

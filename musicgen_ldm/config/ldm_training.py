@@ -54,7 +54,7 @@ class ConditionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """Latents and embeddings computed once instead of in every step.
+    """Latents and embeddings computed once, when first needed, instead of in every step.
 
     Attributes:
         folder: Where to; None encodes on the fly, with fresh crops and mixtures for ever.
@@ -142,6 +142,11 @@ class LdmStageConfig(StageConfig):
                     f"components.{name} must be given: the export/ folder of its training run, "
                     "or a checkpoint folder"
                 )
+        if self.cache.folder is not None and self.run.workers:
+            raise ConfigError(
+                f"run.workers={self.run.workers}: features in cache.folder are computed by the "
+                "training process and cheap to read; set run.workers=0"
+            )
         if self.crop_seconds is not None and not 0 < self.crop_seconds <= self.data.seconds:
             raise ConfigError(
                 f"crop_seconds={self.crop_seconds}: must be above 0 and at most "

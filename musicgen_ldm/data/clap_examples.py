@@ -10,7 +10,7 @@ from transformers import ClapFeatureExtractor
 
 from musicgen_ldm.audio import FloatArray
 from musicgen_ldm.data.clips import ClipDataset
-from musicgen_ldm.data.feature_store import Features, FeatureStore, clip_key, fill, usable
+from musicgen_ldm.data.feature_store import FeatureCache, Features, FeatureStore, clip_key
 from musicgen_ldm.data.hard_negatives import NearMisses
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.data.sampler import ClipRef
@@ -41,7 +41,7 @@ class ClapDataset:
     ) -> None:
         self.clips = clips
         self.extractor = extractor
-        self.store = store
+        self.cache: FeatureCache | None = None
         self.gain_db = gain_db
         self.num_negatives = hard_negatives
         self.near_misses = NearMisses.from_clips(clips.clips)
@@ -49,11 +49,10 @@ class ClapDataset:
         self.window = extractor.nb_max_samples // extractor.hop_length + 1  # mel frames
         if store is not None:
             keys = [clip_key(clip) for clip in clips.clips]
-            fill(store, keys, self._compute, batch=1, label="spectrograms")
+            self.cache = FeatureCache(store, keys, self._compute)
 
-    def _compute(self, positions: Sequence[int]) -> list[tuple[int, Features]]:
-        found = usable(positions, lambda index: self._mel(self.clips.clips[index]))
-        return [(index, {"mel": torch.from_numpy(mel).half()}) for index, mel in found]
+    def _compute(self, index: int) -> Features:
+        return {"mel": torch.from_numpy(self._mel(self.clips.clips[index])).half()}
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -64,12 +63,11 @@ class ClapDataset:
 
         Raises:
             AudioError: If the clip is missing, corrupt or silent.
-            TrainingError: If it was so when features were computed.
         """
         clip = self.clips.clips[ref.index]
         rng = np.random.default_rng((self.clips.seed, ref.epoch, ref.index))
         caption, negatives = self.near_misses.draw(clip, self.num_negatives, rng)
-        mel = self._window(self._whole(clip), rng)
+        mel = self._window(self._whole(ref.index), rng)
         return {
             "id": clip.id,
             "mel": mel[None],
@@ -79,10 +77,10 @@ class ClapDataset:
             "clip": clip,
         }
 
-    def _whole(self, clip: Clip) -> FloatArray:
-        if self.store is None:
-            return self._mel(clip)
-        return self.store.read(clip_key(clip))["mel"].float().numpy()
+    def _whole(self, index: int) -> FloatArray:
+        if self.cache is None:
+            return self._mel(self.clips.clips[index])
+        return self.cache[index]["mel"].float().numpy()
 
     def _mel(self, clip: Clip) -> FloatArray:
         """Mel (N, M) of a whole clip; one shorter than the window is repeated, as in inference."""

@@ -9,19 +9,18 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from musicgen_ldm.data.manifest import Clip
-from musicgen_ldm.errors import MusicGenError, TrainingError
+from musicgen_ldm.errors import MusicGenError
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +111,7 @@ class FeatureStore:
         self.refresh()
 
     def read(self, key: str) -> Features:
-        """Tensors of one entry.
-
-        Raises:
-            TrainingError: If there is none.
-        """
-        if key not in self._index:
-            raise TrainingError(
-                f"{self.folder} has no features of {key.split(':')[0]!r}; the clip could not be "
-                "read when they were computed, see `musicgen-ldm prepare --check`"
-            )
+        """Tensors of one entry, which must be there."""
         number, row = self._index[key]
         if number not in self._open:
             self._open[number] = safe_open(self._shards[number], framework="pt")
@@ -129,55 +119,58 @@ class FeatureStore:
         return {name: shard.get_tensor(f"{row}/{name}") for name in self._names[number]}
 
 
-def fill(
-    store: FeatureStore,
-    wanted: Sequence[str],
-    compute: Callable[[Sequence[int]], Iterable[tuple[int, Features]]],
-    *,
-    batch: int,
-    label: str,
-) -> None:
-    """Compute what is missing; resumable, shared among the processes of a distributed run.
+class FeatureCache:
+    """Features of numbered items, computed when first asked for and then kept in a store.
+
+    Each item is computed alone and must not depend on when; so a killed run, which loses at most
+    the last unfinished shard, computes the same bits again.
 
     Args:
         store: Where to.
-        wanted: Keys.
-        compute: Features of the entries at these positions of `wanted`; positions of clips that
-            cannot be used are left out.
-        batch: Positions per call of `compute`.
-        label: Of the progress bar.
+        keys: One for each item.
+        compute: Features of an item; raises a `MusicGenError` for one that cannot be used.
     """
-    rank, size = _process()
-    missing = [i for i, key in enumerate(wanted) if key not in store][rank::size]
-    pending: dict[str, Features] = {}
-    with tqdm(total=len(missing), desc=label, disable=rank > 0 or not missing) as progress:
-        for start in range(0, len(missing), batch):
-            positions = missing[start : start + batch]
-            for position, features in compute(positions):
-                pending[wanted[position]] = features
-            progress.update(len(positions))
-            if len(pending) >= SHARD_SIZE:
-                store.write(pending)
-                pending = {}
-    if pending:
-        store.write(pending)
-    if size > 1:
-        dist.barrier()
-    store.refresh()
 
+    def __init__(
+        self, store: FeatureStore, keys: Sequence[str], compute: Callable[[int], Features]
+    ) -> None:
+        self.store = store
+        self.keys = keys
+        self.compute = compute
+        self._pending: dict[str, Features] = {}
 
-def usable(positions: Sequence[int], read: Callable[[int], Any]) -> list[tuple[int, Any]]:
-    """(position, `read(position)`) for all that can be read; the others are logged."""
-    found = []
-    for position in positions:
-        try:
-            found.append((position, read(position)))
-        except MusicGenError as error:
-            logger.warning("no features: %s", error)
-    return found
+    def __getitem__(self, index: int) -> Features:
+        """Features of an item.
 
+        Raises:
+            MusicGenError: If it cannot be used.
+        """
+        key = self.keys[index]
+        if key in self._pending:
+            return self._pending[key]
+        if key not in self.store:
+            self.store.refresh()  # another process may have been faster
+        if key in self.store:
+            return self.store.read(key)
+        features = self._pending[key] = self.compute(index)
+        if len(self._pending) >= SHARD_SIZE:
+            self.flush()
+        return features
 
-def _process() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+    def flush(self) -> None:
+        """Write what is not yet stored."""
+        if self._pending:
+            self.store.write(self._pending)
+            self._pending = {}
+
+    def all(self, indices: Sequence[int], label: str) -> list[Features]:
+        """Features of many items under a progress bar; unusable ones are logged and left out."""
+        found = []
+        missing = sum(self.keys[index] not in self.store for index in indices)
+        for index in tqdm(indices, desc=label, disable=missing < SHARD_SIZE):
+            try:
+                found.append(self[index])
+            except MusicGenError as error:
+                logger.warning("no features: %s", error)
+        self.flush()
+        return found

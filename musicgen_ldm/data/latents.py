@@ -18,7 +18,7 @@ from transformers import SpeechT5HifiGan
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.signal import MelConfig
-from musicgen_ldm.data.feature_store import Features, FeatureStore, clip_key, fill, usable
+from musicgen_ldm.data.feature_store import FeatureCache, Features, FeatureStore, clip_key
 from musicgen_ldm.data.mixed_clips import MixedClipDataset
 from musicgen_ldm.data.sampler import ClipRef
 from musicgen_ldm.mel import log_mel
@@ -154,7 +154,7 @@ def sample_moments(moments: Tensor, generator: Generator) -> Tensor:
 
 
 class LatentDataset:
-    """Stored features of a dataset's first epochs, computed when they are missing.
+    """Stored features of a dataset's first epochs, computed when first asked for.
 
     Epoch e reads variant e modulo `variants`, so crops and mixtures recur after so many epochs,
     while posterior samples, captions and noise never do.
@@ -164,7 +164,6 @@ class LatentDataset:
         encoder: The frozen networks, on their device.
         store: Must be named after the networks, the source's settings and the mixup.
         variants: How many epochs of `source` are stored.
-        batch: Clips encoded at once.
     """
 
     def __init__(
@@ -174,19 +173,14 @@ class LatentDataset:
         store: FeatureStore,
         *,
         variants: int,
-        batch: int,
     ) -> None:
+        self.source = source
         self.clips = source.source.clips
         self.seed = source.source.seed
+        self.encoder = encoder
         self.variants = variants
-        self.store = store
-        self.keys = [clip_key(clip, variant) for variant in range(variants) for clip in self.clips]
-
-        def compute(positions: Sequence[int]) -> list[tuple[int, Features]]:
-            found = usable(positions, lambda i: source[ClipRef(*divmod(i, len(self.clips)))])
-            return encode_examples(encoder, found, self.seed) if found else []
-
-        fill(store, self.keys, compute, batch=batch, label="features")
+        keys = [clip_key(clip, variant) for variant in range(variants) for clip in self.clips]
+        self.cache = FeatureCache(store, keys, self._compute)
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -196,10 +190,10 @@ class LatentDataset:
         """`{"id", "moments" (2 C, N', M'), "audio" (D,), "text" (D,)}`.
 
         Raises:
-            TrainingError: If the clip could not be read when features were computed.
+            AudioError: If the clip is missing, corrupt or silent.
         """
         variant = ref.epoch % self.variants
-        features = self.store.read(self.keys[variant * len(self.clips) + ref.index])
+        features = self.cache[variant * len(self.clips) + ref.index]
         rng = np.random.default_rng((self.seed, ref.epoch, ref.index))
         text = features["text"][int(rng.integers(len(features["text"])))]
         return {
@@ -210,37 +204,27 @@ class LatentDataset:
         }
 
     def pairs(self, limit: int) -> tuple[Tensor, Tensor]:
-        """Text and audio embeddings (n, D) of the first `limit` stored clips."""
-        stored = [key for key in self.keys[: len(self.clips)] if key in self.store][:limit]
-        features = [self.store.read(key) for key in stored]
+        """Text and audio embeddings (n, D) of the first `limit` clips, unusable ones left out."""
+        features = self.cache.all(range(min(limit, len(self))), label="features")
         text = torch.stack([entry["text"][0] for entry in features])
         return text.float(), torch.stack([entry["audio"] for entry in features]).float()
 
-
-def encode_examples(
-    encoder: LatentEncoder, found: Sequence[tuple[int, dict[str, Any]]], seed: int
-) -> list[tuple[int, Features]]:
-    """Features of examples, all captions embedded; half precision, which costs 1e-3 at most."""
-    examples = [example for _, example in found]
-    batch = stack_examples(examples)
-    device = encoder.vae.device
-    batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-    generator = Generator(device).manual_seed(seed + found[0][0])
-    encoded = encoder.encode(batch, generator)
-    captions = [example["captions"] or [""] for example in examples]
-    text = encoder.embed_text([caption for group in captions for caption in group])
-    texts = text.split([len(group) for group in captions])
-    return [
-        (
-            position,
-            {
-                "moments": encoded.moments[row].half(),
-                "audio": encoded.audio[row].half(),
-                "text": texts[row].half(),
-            },
-        )
-        for row, (position, _) in enumerate(found)
-    ]
+    @torch.no_grad()
+    def _compute(self, index: int) -> Features:
+        """All captions of the example are embedded; half precision costs 1e-3 at most."""
+        example = self.source[ClipRef(*divmod(index, len(self.clips)))]
+        batch = stack_examples([example])
+        device = self.encoder.vae.device
+        batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        with torch.autocast(device.type, enabled=False):
+            generator = Generator(device).manual_seed(self.seed + index)
+            encoded = self.encoder.encode(batch, generator)
+            text = self.encoder.embed_text(example["captions"] or [""])
+        return {
+            "moments": encoded.moments[0].half().cpu(),
+            "audio": encoded.audio[0].half().cpu(),
+            "text": text.half().cpu(),
+        }
 
 
 def stack_examples(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:

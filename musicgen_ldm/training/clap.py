@@ -62,7 +62,7 @@ class ClapTask:
         self.tokenizer = start.tokenizer
         self.extractor = start.feature_extractor
         self.frozen: dict[str, nn.Module] = {}
-        if config.targets.reference == "captions":
+        if config.targets.uses_captions:
             self.frozen["reference"] = freeze(copy.deepcopy(start.model.text_model))
         _freeze_text_layers(start.model, config.frozen_text_layers)
         for module in start.model.modules():
@@ -207,7 +207,7 @@ class ClapTask:
         if config.kind == "identity":
             return identity_targets(len(gather_with_gradient(batch["group"]))).to(device)
         reference = batch["reference"]
-        if config.reference == "captions":
+        if config.uses_captions:
             reference = self._caption_reference(batch)
         return cwcl_targets(gather_with_gradient(reference), config)
 

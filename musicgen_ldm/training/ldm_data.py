@@ -1,5 +1,6 @@
 """Examples of the `ldm` stage: waveforms to encode on the fly, or stored features."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,14 @@ from musicgen_ldm.config.ldm_training import LdmStageConfig
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.configio import to_plain
 from musicgen_ldm.data.clips import ClipDataset
-from musicgen_ldm.data.feature_store import FeatureStore, usable, weights_digest
+from musicgen_ldm.data.feature_store import FeatureStore, weights_digest
 from musicgen_ldm.data.latents import LatentDataset, LatentEncoder, stack_examples
 from musicgen_ldm.data.mixed_clips import MixedClipDataset
 from musicgen_ldm.data.sampler import ClipRef
-from musicgen_ldm.errors import TrainingError
+from musicgen_ldm.errors import AudioError, TrainingError
 from musicgen_ldm.training.run_folder import manifest_hash
+
+logger = logging.getLogger(__name__)
 
 
 def clip_source(config: LdmStageConfig, split: str, mixup: MixupConfig) -> MixedClipDataset:
@@ -40,8 +43,6 @@ def build_source(
 ) -> MixedClipDataset | LatentDataset:
     """Examples of a split; validation is never mixed.
 
-    Stored features are computed first, where they are missing.
-
     Raises:
         ManifestError: If the split has no allowed clips.
     """
@@ -54,7 +55,6 @@ def build_source(
         encoder,
         FeatureStore(config.cache.folder, store_identity(config, split, mixup, encoder)),
         variants=config.cache.variants if split == "train" else 1,
-        batch=config.batch_size,
     )
 
 
@@ -99,14 +99,15 @@ def training_pairs(
         return source.pairs(limit)
     plain = clip_source(config, "train", MixupConfig())
     texts, audios = [], []
-    for start in range(0, limit, config.batch_size):
-        positions = range(start, min(start + config.batch_size, limit))
-        found = [e for _, e in usable(positions, lambda i: plain[ClipRef(0, i)])]
-        if found:
-            batch = stack_examples(found)
-            captions = [group[0] if group else "" for group in batch["captions"]]
-            texts.append(encoder.embed_text(captions))
-            audios.append(encoder.embed_audio(batch["waveform"].to(encoder.vae.device)))
+    for index in range(limit):
+        try:
+            example = plain[ClipRef(0, index)]
+        except AudioError as error:
+            logger.warning("not used for the bridges: %s", error)
+            continue
+        waveform = stack_examples([example])["waveform"].to(encoder.vae.device)
+        texts.append(encoder.embed_text((example["captions"] or [""])[:1]))
+        audios.append(encoder.embed_audio(waveform))
     if not texts:
         raise TrainingError(f"{config.data.manifest}: no training clip can be read")
     return torch.cat(texts), torch.cat(audios)

@@ -38,6 +38,11 @@ def _gathered_gradient(rank, size, port, results):
     rows = gather_with_gradient(audio[mine] @ weight)
     value = loss(rows, gather_with_gradient(text[mine] @ weight))
     value.backward()
+    for rows in (torch.tensor([rank, 7]), torch.tensor([[rank == 0], [True]])):
+        gathered = gather_with_gradient(rows)  # caption groups and masks of negatives
+        assert gathered.dtype == rows.dtype
+        assert torch.equal(gathered[2 * rank : 2 * rank + 2], rows)
+        assert len(gathered) == 2 * size
     torch.distributed.all_reduce(weight.grad)  # DDP averages
     results[rank] = (value.item(), (weight.grad / size).tolist())
     torch.distributed.destroy_process_group()

@@ -1,6 +1,7 @@
 """The feature store: what was written comes back, nothing stale does, kills lose little."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from tiny_music import write_tiny_music
 
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.data.clips import ClipDataset
-from musicgen_ldm.data.feature_store import FeatureStore, clip_key, fill, usable, weights_digest
+from musicgen_ldm.data.feature_store import FeatureCache, FeatureStore, clip_key, weights_digest
 from musicgen_ldm.data.manifest import read_manifest
 from musicgen_ldm.data.mixed_clips import MixedClipDataset, merged_captions
 from musicgen_ldm.data.sampler import ClipRef
-from musicgen_ldm.errors import AudioError, TrainingError
+from musicgen_ldm.errors import AudioError
 
 
 def features(value):
@@ -40,51 +41,50 @@ def test_another_identity_is_another_store(tmp_path):
     FeatureStore(tmp_path, {"weights": "x"}).write({"one": features(1)})
     other = FeatureStore(tmp_path, {"weights": "y"})
     assert "one" not in other
-    with pytest.raises(TrainingError, match="no features of 'one'"):
-        other.read("one")
 
 
-def test_filling_goes_on_where_it_stopped(tmp_path):
-    store = FeatureStore(tmp_path, {})
+def test_a_killed_computation_goes_on_where_it_stopped(tmp_path):
     computed = []
 
-    def compute(positions):
-        if 96 in positions:
-            raise KeyboardInterrupt
-        computed.extend(positions)
-        return [(p, features(p)) for p in positions]
+    def compute(index):
+        computed.append(index)
+        return features(index)
 
     keys = [f"clip{i}" for i in range(100)]
-    with pytest.raises(KeyboardInterrupt):
-        fill(store, keys, compute, batch=16, label="test")
-    assert len(store) == 64  # one shard is complete
-    (tmp_path / store.folder.name / "torn.partial-1").write_bytes(b"killed while writing")
-
-    def compute_rest(positions):
-        computed.extend(positions)
-        return [(p, features(p)) for p in positions]
-
-    again = FeatureStore(tmp_path, {})
+    killed = FeatureCache(FeatureStore(tmp_path, {}), keys, compute)
+    for index in range(70):  # one shard of 64 is complete
+        assert killed[index]["b"].tolist() == [index, index + 1]
+    (killed.store.folder / "torn.partial-1").write_bytes(b"killed while writing")
     computed.clear()
-    fill(again, keys, compute_rest, batch=16, label="test")
-    assert sorted(computed) == list(range(64, 100))
-    assert len(again) == 100
-    assert again.read("clip99")["b"].tolist() == [99, 100]
+    again = FeatureCache(FeatureStore(tmp_path, {}), keys, compute)
+    assert len(again.all(range(100), label="test")) == 100
+    assert computed == list(range(64, 100))
+    computed.clear()
+    assert again[99]["b"].tolist() == [99, 100]
+    assert not computed
 
 
-def test_unusable_clips_are_left_out(tmp_path, caplog):
-    def read(position):
-        if position == 1:
+def test_features_of_another_process_are_found(tmp_path):
+    first = FeatureCache(FeatureStore(tmp_path, {}), ["one"], lambda index: features(1))
+    second = FeatureCache(FeatureStore(tmp_path, {}), ["one"], lambda index: features(2))
+    first.all([0], label="test")
+    assert torch.equal(second[0]["a"], features(1)["a"])
+
+
+def test_unusable_clips_are_left_out_of_many_and_raised_alone(tmp_path, caplog):
+    def compute(index):
+        if index == 1:
             raise AudioError("1.wav: cannot be read")
-        return position
+        return features(index)
 
-    assert usable(range(3), read) == [(0, 0), (2, 2)]
+    cache = FeatureCache(FeatureStore(tmp_path, {}), ["0", "1", "2"], compute)
+    assert [int(f["b"][0]) for f in cache.all(range(3), label="test")] == [0, 2]
     assert "1.wav: cannot be read" in caplog.text
+    with pytest.raises(AudioError, match=r"1\.wav"):
+        cache[1]
 
 
 def test_keys_change_with_what_the_features_depend_on(tmp_path):
-    from dataclasses import replace
-
     clip = next(read_manifest(write_tiny_music(tmp_path)))
     others = [
         replace(clip, sha256="0" * 64),

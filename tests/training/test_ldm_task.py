@@ -249,6 +249,7 @@ def test_gradient_checkpointing_changes_no_gradient(make_config):
         ({"lora": LoraConfig()}, r"set components\.unet"),
         ({"min_snr_gamma": 5.0, "preset": "pocket", "model": PRESETS["pocket"]}, "last timestep"),
         ({"preset": "pocket", "model": PRESETS["pocket"]}, "change the preset"),
+        ({"run": RunConfig(workers=2)}, "set run.workers=0"),
         ({"crop_seconds": 0.68}, "must be a multiple of 2"),
     ],
 )
