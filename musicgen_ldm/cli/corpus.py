@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_build(actions.add_parser("build", help="make a corpus folder, or finish one"))
     actions.add_parser("list", help="genres, instruments, moods and sounds that can be used")
     _add_play(actions.add_parser("play", help="render one clip and say what is in it"))
+    join = actions.add_parser("join", help="one manifest over several corpora or prepared folders")
+    join.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL file to write")
+    join.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="built or prepared")
     sheet = actions.add_parser("sheet", help="draw spectrograms with beats and captions")
     sheet.add_argument("corpus", metavar="OUT", type=Path, help="folder that `build` made")
     sheet.add_argument("-o", "--output", type=Path, help="PNG file (default: OUT/sheet.png)")
@@ -54,7 +57,7 @@ def _add_sounds(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    actions = {"build": _build, "list": _list, "play": _play, "sheet": _sheet}
+    actions = {"build": _build, "list": _list, "play": _play, "join": _join, "sheet": _sheet}
     actions[args.action](args)
     return 0
 
@@ -129,6 +132,13 @@ def _play(args: argparse.Namespace) -> None:
     print(f"{path}: {tags.genre}, {tags.mood}, {bpm}, {key}, {', '.join(tags.instruments)}")
     for caption in made.clip.captions:
         print(f"  {caption}")
+
+
+def _join(args: argparse.Namespace) -> None:
+    from musicgen_ldm.data.manifest import join_manifests
+
+    count = join_manifests(args.manifest, [path / "manifest.jsonl" for path in args.folders])
+    print(f"{args.manifest}: {count} clips")
 
 
 def _sheet(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ seconds from the start of the *clip*, not of the file it is cut from.
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +133,27 @@ def write_manifest(path: str | Path, clips: Iterable[Clip]) -> None:
         for clip in clips:
             file.write(json.dumps(clip.to_json(), ensure_ascii=False) + "\n")
     os.replace(partial, path)
+
+
+def join_manifests(target: str | Path, sources: Iterable[str | Path]) -> int:
+    """One manifest over the clips of several, paths rewritten to be relative to it.
+
+    Returns:
+        Number of clips.
+
+    Raises:
+        ManifestError: If two clips have the same id.
+    """
+    target = Path(target)
+    joined: dict[str, Clip] = {}
+    for source in map(Path, sources):
+        for clip in read_manifest(source):
+            if clip.id in joined:
+                raise ManifestError(
+                    f"{source}: id {clip.id!r} stands in another manifest too; "
+                    "build one of them with another seed"
+                )
+            path = os.path.relpath((source.parent / clip.path).resolve(), target.parent.resolve())
+            joined[clip.id] = replace(clip, path=path)
+    write_manifest(target, joined.values())
+    return len(joined)

@@ -89,8 +89,8 @@ def with_hard_negatives(logits: Tensor, audio: Tensor, negatives: Tensor, mask: 
     a published implementation does, rewards them when the logit is negative.
 
     Args:
-        logits: Audio-to-text logits (B, B), unscaled cosines.
-        audio: (B, D).
+        logits: Audio-to-text logits (B, B).
+        audio: (B, D), with the scale of the logits.
         negatives: (B, K, D).
         mask: (B, K), False where there is no negative.
 
@@ -142,11 +142,13 @@ def clap_loss(
         Mean of the two directions, scalar.
     """
     cosine = audio @ text.T
-    forward = cosine
+    forward = audio_scale * cosine
     if negatives is not None:
-        forward = with_hard_negatives(cosine, audio, negatives.embeddings, negatives.mask)
+        # Scaled before it is masked: the scale's gradient of an infinite logit is NaN.
+        scaled = audio_scale * audio
+        forward = with_hard_negatives(forward, scaled, negatives.embeddings, negatives.mask)
     backward_targets = targets if symmetric else identity_targets(len(text)).to(targets)
-    to_text = direction_loss(audio_scale * forward, targets)
+    to_text = direction_loss(forward, targets)
     to_audio = direction_loss(text_scale * cosine.T, backward_targets)
     return (to_text + to_audio) / 2
 

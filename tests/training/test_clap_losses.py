@@ -173,3 +173,23 @@ def test_the_scale_is_clipped_at_one_hundred():
 def test_without_processes_gathering_changes_nothing():
     rows = unit(3, 4)
     assert gather_with_gradient(rows) is rows
+
+
+def test_an_absent_negative_leaves_every_gradient_finite():
+    generator = torch.Generator().manual_seed(0)
+    audio, text = (torch.randn(3, 8, generator=generator) for _ in range(2))
+    scale = torch.tensor(14.0, requires_grad=True)
+    embeddings = torch.randn(3, 2, 8, generator=generator, requires_grad=True)
+    mask = torch.tensor([[True, True], [True, False], [False, False]])
+    loss = clap_loss(
+        audio,
+        text,
+        audio_scale=scale,
+        text_scale=scale,
+        targets=identity_targets(3),
+        negatives=Negatives(embeddings, mask),
+    )
+    loss.backward()
+    assert torch.isfinite(scale.grad)
+    assert torch.isfinite(embeddings.grad).all()
+    assert (embeddings.grad[~mask] == 0).all()
