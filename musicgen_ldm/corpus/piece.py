@@ -21,6 +21,8 @@ KIND_WEIGHTS = {"band": 0.5, "electronic": 0.28, "solo": 0.14, "orchestral": 0.0
 # A mood's favourite instruments are this much likelier.
 FAVOUR = 3.0
 THEME_SHARE = 0.05
+# Part of a mood's wish for silent drums that even a drum-driven genre follows.
+LEAST_SWAY = 0.3
 # A piece is longer than its clip by this many seconds, so that clips start anywhere in it.
 SPARE_SECONDS = 12.0
 # Roles in the order in which they choose their instruments.
@@ -201,7 +203,9 @@ def _roles(genre: Genre, mood: Mood, dice: Dice) -> set[Role]:
     for role, presence in genre.presence.items():
         chance = presence
         if role in ("drums", "percussion") and presence < 1:
-            chance *= mood.drums
+            # The more a genre lives by its drums, the less a mood can silence them.
+            sway = min(1.0, max(LEAST_SWAY, 2 * (1 - presence)))
+            chance *= 1 - sway * (1 - mood.drums)
         elif role not in ("bass", "comp") and presence < 1:
             chance *= 1 + 0.5 * mood.density
         if dice.roll("role", role).random() < chance:
