@@ -171,17 +171,23 @@ def _by_turns(clips: Iterable[Clip], rng: np.random.Generator) -> Iterator[tuple
 
 
 def asked_of(prompt: str, tags: Tags, facts: Facts) -> dict[str, Any]:
-    """What the words of `prompt` ask for, of the things that evaluation can measure."""
+    """What the words of `prompt` ask for, of the things that evaluation can measure.
+
+    Who asks for an electronic genre asks for electronic sound, whether or not the word falls.
+    """
     said = mentions(prompt)
     genre = tags.genre if any(tags.genre in names for names in said["genres"].values()) else None
     names_lead = any(names == (facts.lead,) for names in said["instruments"].values())
     key = f"{tags.key} {tags.mode}" if said["key"] else None
+    electronic = None if said["sound"] is None else said["sound"] == "electronic"
+    if genre and facts.kind == "electronic":
+        electronic = True
     return {
         "genre": genre,
         "lead": facts.lead if names_lead else None,
         "drums": said["drums"],
         "solo": said["solo"] or None,
-        "electronic": None if said["sound"] is None else said["sound"] == "electronic",
+        "electronic": electronic,
         "tempo_word": said["tempo"],
         "bpm": said["bpm"],
         "key": key,
