@@ -120,12 +120,12 @@ class _Pending:
             self.embedder(everything[start : start + BATCH_WINDOWS])
             for start in range(0, len(everything), BATCH_WINDOWS)
         ]
+        parts = [batch.arrays() for batch in batches]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         ends = np.cumsum([len(windows) for windows in self.windows])[:-1]
-        frames = np.split(np.concatenate([batch.frames for batch in batches]), ends)
-        logits = [batch.logits for batch in batches if batch.logits is not None]
-        parts = np.split(np.concatenate(logits), ends) if logits else [None] * len(frames)
-        for sha256, frame, logit in zip(self.hashes, frames, parts, strict=True):
-            arrays = {"frames": frame} if logit is None else {"frames": frame, "logits": logit}
+        split = {name: np.split(array, ends) for name, array in joined.items()}
+        for index, sha256 in enumerate(self.hashes):
+            arrays = {name: pieces[index] for name, pieces in split.items()}
             cache.write(self.identity, sha256, arrays)
         self.hashes, self.windows = [], []
 
@@ -192,8 +192,7 @@ class _Run:
         seconds, rate = signal.pop("seconds"), signal.pop("sample_rate")
         features = {}
         for embedder in self.embedders:
-            arrays = self._read(self.identity(embedder), sha256)
-            features[embedder.name] = Features(arrays["frames"], arrays.get("logits"))
+            features[embedder.name] = Features(**self._read(self.identity(embedder), sha256))
         tempo, key = None, None
         if self.measure_music:
             tempo, key = _parse_music(self._read(MUSIC, sha256))

@@ -54,7 +54,7 @@ def evaluate(
         families.score_embedder(evaluation, embedder, request)
     families.explain_missing(evaluation, embedders, request)
     if "obedience" in request.metrics:
-        evaluation.add(families.score_obedience(evaluation), f".{request.preset.name}")
+        evaluation.add(families.score_obedience(evaluation, embedders), f".{request.preset.name}")
     if "health" in request.metrics:
         scores = health.evaluate([clip.health for clip in gen])
         found = {

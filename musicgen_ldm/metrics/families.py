@@ -7,8 +7,9 @@ import numpy as np
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.measure import Tempo
 from musicgen_ldm.metrics import health, obedience, scoring
-from musicgen_ldm.metrics.clips import check_pairs
-from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
+from musicgen_ldm.metrics.analysis import Analysis
+from musicgen_ldm.metrics.clips import Prompt, check_pairs
+from musicgen_ldm.metrics.embedders import AttributeEmbedder, Embedder, TextEmbedder
 from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
 from musicgen_ldm.metrics.request import (
     NAMES,
@@ -166,20 +167,49 @@ def explain_missing(
             evaluation.add(found, f".{request.preset.name}")
 
 
-def score_obedience(evaluation: Evaluation) -> Results:
-    """Tempo and key against what the prompts ask for."""
+def score_obedience(evaluation: Evaluation, embedders: Sequence[Embedder]) -> Results:
+    """Tempo, key and, where a tagger is among the embedders, instruments and genre."""
     clips = [clip for clip in evaluation.gen if clip.file.prompt_id in evaluation.prompts]
     asked = [evaluation.prompts[clip.file.prompt_id] for clip in clips]
     bpm, keys = [prompt.bpm for prompt in asked], [prompt.key for prompt in asked]
     # Tempo is measured only when some prompt asks for tempo or key.
     heard_tempo = [clip.tempo or Tempo(None, 0.0) for clip in clips]
     heard_keys = [clip.key for clip in clips]
-    return guarded(
+    found = guarded(
         ("tempo_exact", "tempo_octave"),
         lambda: _counted(obedience.evaluate(bpm=(bpm, heard_tempo)), bpm),
     ) | guarded(
         ("key_exact", "key_weighted"),
         lambda: _counted(obedience.evaluate(key=(keys, heard_keys)), keys),
+    )
+    for embedder in embedders:
+        if isinstance(embedder, AttributeEmbedder):
+            found |= _attributes(clips, asked, embedder)
+    return found
+
+
+def _attributes(
+    clips: Sequence[Analysis], asked: Sequence[Prompt], embedder: AttributeEmbedder
+) -> Results:
+    """Instruments and genre as a tagger hears them; what it cannot name does not count."""
+    heard_genres: list[str | None] = []
+    heard_instruments = []
+    for clip in clips:
+        features = clip.features[embedder.name]
+        assert features.logits is not None
+        assert features.tags is not None
+        heard_genres.append(embedder.genres[int(features.logits.mean(axis=0).argmax())])
+        present = features.tags.mean(axis=0) > 0  # a probability above one half
+        heard_instruments.append(
+            [name for name, is_there in zip(embedder.instruments, present, strict=True) if is_there]
+        )
+    genres = [p.genre if p.genre in embedder.genres else None for p in asked]
+    known = [tuple(i for i in p.instruments if i in embedder.instruments) or None for p in asked]
+    return guarded(
+        ["genre"], lambda: _counted(obedience.evaluate(genre=(genres, heard_genres)), genres)
+    ) | guarded(
+        ["instruments_f1"],
+        lambda: _counted(obedience.evaluate(instruments=(known, heard_instruments)), known),
     )
 
 

@@ -1,6 +1,7 @@
 """Embedders: frozen models that turn fixed windows of sound into vectors."""
 
 from musicgen_ldm.metrics.embedders.base import (
+    AttributeEmbedder,
     Embedder,
     Features,
     TextEmbedder,
@@ -14,6 +15,7 @@ from musicgen_ldm.metrics.embedders.registry import KINDS, PUBLISHED, load_embed
 __all__ = [
     "KINDS",
     "PUBLISHED",
+    "AttributeEmbedder",
     "Embedder",
     "Excerpts",
     "Features",

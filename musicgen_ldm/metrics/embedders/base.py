@@ -24,11 +24,18 @@ class Features:
 
     Attributes:
         frames: (W, F, D) float32, F vectors a window, unnormalised.
-        logits: (W, C) float32 of a classifier, else None.
+        logits: (W, C) float32 of a classifier of exclusive classes or of AudioSet, else None.
+        tags: (W, I) float32 logits of yes-or-no attributes, else None.
     """
 
     frames: FloatArray
     logits: FloatArray | None = None
+    tags: FloatArray | None = None
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """The parts that are there, by name."""
+        parts = {"frames": self.frames, "logits": self.logits, "tags": self.tags}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 @runtime_checkable
@@ -85,6 +92,21 @@ class TextEmbedder(Embedder, Protocol):
 
     def text(self, sentences: list[str]) -> FloatArray:
         """Unit embeddings (n, D)."""
+        ...
+
+
+@runtime_checkable
+class AttributeEmbedder(Embedder, Protocol):
+    """An embedder whose logits are genres and whose tags are instruments."""
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+        ...
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Names of the I tags."""
         ...
 
 

@@ -7,6 +7,7 @@ A name is a kind, or a kind and a checkpoint:
     clap:FOLDER_OR_HUB_ID       any CLAP that transformers reads
     encodec-24khz, encodec:…    EnCodec
     ast, ast:…                  Audio Spectrogram Transformer, with AudioSet logits
+    tagger, tagger:FILE         our tagger: genres, instruments
     vggish, panns, passt        through torchvggish, panns-inference, hear21passt
     NAME-3s                     any of them on overlapping excerpts, to find partial copies
 """
@@ -28,7 +29,7 @@ PUBLISHED = {
     "ast": "MIT/ast-finetuned-audioset-10-10-0.4593",
 }
 EXCERPT_SUFFIX = f"-{EXCERPT_S:g}s"
-KINDS = ("logmel", "chroma", "clap", "encodec", "ast", "vggish", "panns", "passt")
+KINDS = ("logmel", "chroma", "clap", "encodec", "ast", "tagger", "vggish", "panns", "passt")
 
 
 def load_embedder(name: str, *, device: str = "cpu", offline: bool = False) -> Embedder:
@@ -59,6 +60,10 @@ def load_embedder(name: str, *, device: str = "cpu", offline: bool = False) -> E
     }
     if name in simple:
         return simple[name]()
+    if name == "tagger" or name.startswith("tagger:"):
+        from musicgen_ldm.metrics.embedders.tagger import load_tagger_embedder
+
+        return load_tagger_embedder(name.partition(":")[2] or None, device)
     kind, source = _kind_and_source(name)
     folder = _folder(source, offline=offline)
     label = name if ":" not in name else f"{kind}-{Path(source).name}"
