@@ -75,6 +75,12 @@ def test_marked_blocks_run(language, block, shelf, tmp_path, monkeypatch, capsys
         assert main(arguments) == 0, f"{line}\n{capsys.readouterr().err}"
 
 
+def test_named_configurations_exist():
+    named = set(re.findall(r"configs/[\w/-]+\.yaml", README))
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
 def test_relative_links_lead_somewhere():
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
     assert not [target for target in targets if not (ROOT / target).exists()]
