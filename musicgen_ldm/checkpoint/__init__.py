@@ -5,8 +5,17 @@ safetensors are read; a pickle is refused.
 """
 
 from musicgen_ldm.checkpoint.components import Checkpoint, initialise
-from musicgen_ldm.checkpoint.find import resolve
+from musicgen_ldm.checkpoint.find import known_names, resolve
 from musicgen_ldm.checkpoint.reading import load
 from musicgen_ldm.checkpoint.writing import identity, save, verify
 
-__all__ = ["Checkpoint", "identity", "initialise", "load", "resolve", "save", "verify"]
+__all__ = [
+    "Checkpoint",
+    "identity",
+    "initialise",
+    "known_names",
+    "load",
+    "resolve",
+    "save",
+    "verify",
+]

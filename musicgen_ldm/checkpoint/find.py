@@ -23,6 +23,14 @@ def search_path() -> list[Path]:
     return [Path(named)] if named else [Path("checkpoints"), repository]
 
 
+def known_names() -> list[str]:
+    """Names of the checkpoints inside `search_path()`."""
+    found = {
+        file.parent.name for folder in search_path() for file in folder.glob(f"*/{INDEX_FILE}")
+    }
+    return sorted(found)
+
+
 def resolve(name: str | Path, *, offline: bool = False) -> Path:
     """The folder of a checkpoint given by name, path or hub id.
 
@@ -43,9 +51,8 @@ def resolve(name: str | Path, *, offline: bool = False) -> Path:
         )
     text = str(name)
     if text.count("/") != 1 or text.startswith((".", "/")):
-        known = sorted({p.parent.name for f in search_path() for p in f.glob(f"*/{INDEX_FILE}")})
         raise CheckpointError(
-            f"no checkpoint {text!r}; known here: {', '.join(known) or 'none'}. "
+            f"no checkpoint {text!r}; known here: {', '.join(known_names()) or 'none'}. "
             "Give one of them, a folder, or a hub id such as ucsd-reach/musicldm"
         )
     try:

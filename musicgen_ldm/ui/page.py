@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from musicgen_ldm.checkpoint import known_names
 from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import MusicGenError
@@ -48,6 +49,7 @@ def build_page(engine: Engine) -> gr.Blocks:
             with gr.Tab(texts.TAB_BATCH, id="batch"):
                 build_batch(visitors)
             with gr.Tab(texts.TAB_ABOUT, id="about"):
+                _model_choice(engine)
                 gr.Markdown(texts.ABOUT)
                 gr.Markdown(texts.LICENCE_NOTE)
 
@@ -76,6 +78,21 @@ def build_page(engine: Engine) -> gr.Blocks:
         panel.connect()
         _add_api(visitors)
     return page.queue(max_size=config.max_queue)
+
+
+def _model_choice(engine: Engine) -> None:
+    """Only names inside the checkpoint folders: a visitor's text is never a path."""
+    names = known_names()
+    current = engine.name if engine.name in names else None
+    with gr.Row(equal_height=True):
+        choice = gr.Dropdown(names, value=current, label=texts.CHECKPOINT)
+        load = gr.Button(texts.LOAD)
+
+    def change(name: str | None) -> None:
+        if name in known_names():
+            engine.load(str(name))
+
+    load.click(change, choice, None, api_visibility="private")
 
 
 def _with_visitor(function: Any) -> Any:

@@ -10,7 +10,8 @@ from PIL import Image
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.mel import log_mel
-from musicgen_ldm.ui.texts import DESCRIPTION
+from musicgen_ldm.pipeline.takes import NOVELTY_THRESHOLD
+from musicgen_ldm.ui import texts
 
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
@@ -69,6 +70,26 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
         seam = ", seam inaudible" if measured["seam"] <= 1 else f", seam {measured['seam']:.1f}"
     if measured.get("faults"):
         faults = ", but " + " and ".join(FAULT_WORDS[fault] for fault in measured["faults"])
-    return DESCRIPTION.format(
+    return texts.DESCRIPTION.format(
         seconds=seconds, tempo=tempo, key=key, loudness=loudness, fit=fit, seam=seam, faults=faults
     )
+
+
+def novelty(record: Mapping[str, Any]) -> str:
+    """Markdown: whether a take is close to a training clip, and which clips are nearest."""
+    neighbours = record.get("nearest", [])
+    if not neighbours:
+        return texts.NOVELTY_UNKNOWN
+    nearest = neighbours[0]["similarity"]
+    verdict = texts.NOVELTY_CLOSE if nearest > NOVELTY_THRESHOLD else texts.NOVELTY_CLEAR
+    rows = [
+        texts.NOVELTY_ROW.format(
+            similarity=neighbour["similarity"],
+            caption=(neighbour["captions"] or [neighbour["id"]])[0].replace("|", "/"),
+            licence=neighbour["licence"] or "unknown",
+            attribution=neighbour["attribution"] or "unknown",
+        )
+        for neighbour in neighbours
+    ]
+    sentence = verdict.format(nearest=nearest, threshold=NOVELTY_THRESHOLD)
+    return "\n".join([sentence, "", texts.NOVELTY_HEAD, *rows])

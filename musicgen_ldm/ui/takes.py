@@ -17,7 +17,7 @@ from musicgen_ldm.pipeline import Take
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.engine import Engine, Step
 from musicgen_ldm.ui.library import Entry, Library
-from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, picture
+from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, novelty, picture
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
 PREVIEW_EVERY = 4  # steps between two previews; each costs one decoding
@@ -83,6 +83,8 @@ class TakesPanel:
 
     def _build_actions(self) -> None:
         self.chosen = gr.Radio([], label=texts.CHOSEN, elem_id="chosen")
+        with gr.Accordion(texts.NOVELTY, open=False):
+            self.novelty = gr.Markdown()
         with gr.Row():
             self.again = gr.Button(texts.AGAIN)
             self.favourite = gr.Checkbox(label=texts.FAVOURITE)
@@ -135,7 +137,9 @@ class TakesPanel:
         self.prepare.click(
             self._convert, [*chosen, self.format], self.file, api_visibility="private"
         )
-        self.chosen.change(self._is_favourite, chosen, self.favourite, api_visibility="private")
+        self.chosen.change(
+            self._about, chosen, [self.favourite, self.novelty], api_visibility="private"
+        )
         for number, image in enumerate(self.pictures):
             image.select(
                 self._click(number),
@@ -265,8 +269,11 @@ class TakesPanel:
         self.visitors.library(visitor).set_favourite(entry.id, keep)
         return texts.IS_FAVOURITE if keep else texts.NO_FAVOURITE
 
-    def _is_favourite(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> bool:
-        return chosen is not None and self._entry(chosen, ids, visitor).is_favourite
+    def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> tuple[bool, str]:
+        if chosen is None:
+            return False, ""
+        entry = self._entry(chosen, ids, visitor)
+        return entry.is_favourite, novelty(entry.record)
 
     def _convert(self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request) -> Updates:
         entry = self._entry(chosen, ids, visitor)

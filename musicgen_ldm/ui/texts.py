@@ -63,6 +63,14 @@ STRENGTH, STRENGTH_HINT = "How far to move away", "0 keeps the sound, 1 ignores 
 EXTEND_BY = "Extend by (s)"
 FORMAT, DOWNLOAD = "Download as", "Prepare download"
 
+CHECKPOINT, LOAD = "Model", "Load this model"
+NOVELTY = "Does it copy?"
+NOVELTY_UNKNOWN = "This model carries no list of its training clips, so nothing can be compared."
+NOVELTY_CLEAR = "No training clip is nearer than {threshold:.2f}; the nearest is at {nearest:.2f}."
+NOVELTY_CLOSE = "Close to a training clip: {nearest:.2f}, above the threshold of {threshold:.2f}."
+NOVELTY_ROW = "| {similarity:.2f} | {caption} | {licence} | {attribution} |"
+NOVELTY_HEAD = "| similarity | training clip | licence | by |\n|---|---|---|---|"
+
 SOURCE = "Your sound"
 BLEND = "Second idea"
 BLEND_WEIGHT = "How much of the second idea"

@@ -88,7 +88,7 @@ def create(page: Page, prompt: str, *, seconds: str = "2", steps: str = "2") -> 
     page.locator("#prompt textarea").fill(prompt)
     page.get_by_label("Length in seconds").first.fill(seconds)
     page.get_by_role("button", name="Advanced").click()
-    page.get_by_label("Steps").fill(steps)
+    page.get_by_label("Steps", exact=True).fill(steps)
     page.locator("#make").click()
 
 
