@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from musicgen_ldm.corpus.lines import write_parts
 from musicgen_ldm.corpus.perform import recast
-from musicgen_ldm.corpus.piece import FOREGROUND, Plan, make_plan
+from musicgen_ldm.corpus.piece import FOREGROUND, SPARE_SECONDS, Plan, make_plan
 from musicgen_ldm.corpus.score import Chord, Note, Part, Score, Section
 from musicgen_ldm.corpus.theory import key_name, prefers_flats
 from musicgen_ldm.errors import CorpusError
@@ -51,8 +51,7 @@ def compose(
         raise CorpusError(f"clip_seconds is {clip_seconds:g}, must be {low:g} to {high:g}")
     plan = make_plan(seed, genre, split, clip_seconds, overrides)
     parts, used = write_parts(plan)
-    end = plan.clock.seconds(len(plan.bars) * plan.genre.meter.beats)
-    start = _clip_start(plan, end, clip_seconds)
+    start = _clip_start(plan)
     if "instrument" in overrides:
         featured = _featured(parts, start, start + clip_seconds)
         parts = [
@@ -62,11 +61,10 @@ def compose(
     return _score(plan, parts, used, start, clip_seconds)
 
 
-def _clip_start(plan: Plan, end: float, clip_seconds: float) -> float:
-    """Anywhere in the piece; the same place in the form whatever the tempo."""
-    room = end - clip_seconds
-    assert room > 0, "arrange() makes pieces longer than their clips"
-    return plan.dice.roll("clip").random() * room
+def _clip_start(plan: Plan) -> float:
+    """Anywhere in the piece's spare time; the same place in the form whatever the tempo."""
+    spare_beats = SPARE_SECONDS * plan.own_bpm / 60
+    return plan.clock.seconds(plan.dice.roll("clip").random() * spare_beats)
 
 
 def _featured(parts: list[Part], start: float, end: float) -> Part:

@@ -1,9 +1,9 @@
 """Decisions about a piece before any note: genre, mood, key, tempo, players, material, form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from musicgen_ldm.corpus.arrange import Bar, arrange
+from musicgen_ldm.corpus.arrange import SHORT_SECTIONS, Bar, arrange
 from musicgen_ldm.corpus.genre import Genre, list_genres, load_genre
 from musicgen_ldm.corpus.harmony import Harmony, lay_out
 from musicgen_ldm.corpus.instruments import get_instrument
@@ -29,6 +29,8 @@ SPARE_SECONDS = 12.0
 CASTING: tuple[Role, ...] = (
     "lead", "comp", "bass", "drums", "arpeggio", "pad", "counter", "percussion", "fx",
 )  # fmt: skip
+# What "no drums" silences.
+DRUM_ROLES: frozenset[Role] = frozenset({"drums", "percussion", "fx"})
 FOREGROUND: tuple[Role, ...] = ("comp", "arpeggio", "lead", "pad")
 
 
@@ -43,6 +45,7 @@ class Plan:
         tonic: Pitch class.
         mode: Scale.
         clock: Beats to seconds.
+        own_bpm: Tempo before any override.
         players: Instrument of each role.
         harmony: Chords of the whole piece.
         used: Progressions and theme, for `Score.patterns`.
@@ -56,6 +59,7 @@ class Plan:
     tonic: int
     mode: str
     clock: Clock
+    own_bpm: float
     players: dict[Role, str]
     harmony: Harmony
     used: tuple[str, ...]
@@ -100,18 +104,20 @@ def make_plan(
         tonic = tonic_pitch_class(str(overrides["key"]))
     own_bpm = _tempo(chosen, mood, dice)
     bpm = float(overrides.get("bpm", own_bpm))  # type: ignore[arg-type]
-    players = cast_players(chosen, mood, theme, dice, overrides)
+    players = cast_players(chosen, mood, theme, dice)
     # The form follows the genre's own tempo: a contrast pair in tempo keeps its form.
     bar_seconds = chosen.meter.beats * 60 / own_bpm
     needed = (clip_seconds + SPARE_SECONDS) * max(1.0, bpm / own_bpm)
     form = dice.roll("form")
     bars = arrange(chosen.kind, frozenset(players), bar_seconds, needed, form)
+    if "drums" in overrides:
+        players, bars = _switch_drums(bool(overrides["drums"]), players, bars, chosen, dice)
     harmony, used = _harmonise(chosen, theme, bars, tonic, mode, dice)
     rubato = 0.06 if chosen.kind == "solo" and chosen.swing.share == 0.5 else 0.0
     clock = Clock(bpm, chosen.swing, rubato, 2.0 * chosen.meter.beats)
     return Plan(
         dice=dice, genre=chosen, mood=mood, tonic=tonic, mode=mode, clock=clock,
-        players=players, harmony=harmony, used=used, theme=theme, bars=bars,
+        own_bpm=own_bpm, players=players, harmony=harmony, used=used, theme=theme, bars=bars,
     )  # fmt: skip
 
 
@@ -168,24 +174,12 @@ def _tempo(genre: Genre, mood: Mood, dice: Dice) -> float:
     return round(dice.roll("tempo").uniform(start, start + third), 1)
 
 
-def cast_players(
-    genre: Genre,
-    mood: Mood,
-    theme: Theme | None,
-    dice: Dice,
-    overrides: Mapping[str, object],
-) -> dict[Role, str]:
+def cast_players(genre: Genre, mood: Mood, theme: Theme | None, dice: Dice) -> dict[Role, str]:
     """Which roles take part, and who plays them."""
     players: dict[Role, str] = {}
     roles = _roles(genre, mood, dice)
     if theme is not None:
         roles.add("lead")
-    if overrides.get("drums") is True:
-        if "drums" not in genre.instruments:
-            raise CorpusError(f"genre {genre.name} has no drums to switch on")
-        roles.add("drums")
-    if overrides.get("drums") is False:
-        roles -= {"drums", "percussion", "fx"}
     for role in CASTING:
         if role in roles:
             weights = genre.instruments[role]
@@ -196,6 +190,25 @@ def cast_players(
             }
             players[role] = weighted(dice.roll("player", role), liked)
     return players
+
+
+def _switch_drums(
+    is_on: bool, players: dict[Role, str], bars: list[Bar], genre: Genre, dice: Dice
+) -> tuple[dict[Role, str], list[Bar]]:
+    """Players and form with drums added or taken away, all else as it was."""
+    if not is_on:
+        rest = {role: name for role, name in players.items() if role not in DRUM_ROLES}
+        return rest, [replace(bar, roles=bar.roles - DRUM_ROLES) for bar in bars]
+    if "drums" not in genre.instruments:
+        raise CorpusError(f"genre {genre.name} has no drums to switch on")
+    if "drums" in players:
+        return players, bars
+    drummer = weighted(dice.roll("player", "drums"), genre.instruments["drums"])
+    drummed = [
+        bar if bar.section in SHORT_SECTIONS else replace(bar, roles=bar.roles | {"drums"})
+        for bar in bars
+    ]
+    return {**players, "drums": drummer}, drummed
 
 
 def _roles(genre: Genre, mood: Mood, dice: Dice) -> set[Role]:

@@ -119,6 +119,9 @@ def test_tempo_override_changes_the_tempo_alone():
     count = min(len(slow.chords), len(fast.chords))
     assert [c.symbol for c in slow.chords[:count]] == [c.symbol for c in fast.chords[:count]]
     assert (slow.key, slow.mode, slow.mood) == (fast.key, fast.mode, fast.mood)
+    assert slow.clip_start_s * 80 == pytest.approx(fast.clip_start_s * 160)
+    for score in (slow, fast):
+        assert score.clip_start_s + score.clip_seconds <= score.beats_s[-1] + 60 / score.bpm
 
 
 def test_instrument_override_changes_one_part():
@@ -129,12 +132,15 @@ def test_instrument_override_changes_one_part():
     assert "xylophone" in {part.instrument for part in other.parts}
 
 
-def test_drums_override_takes_nothing_else_away():
-    base = compose(6, genre="disco")
-    without = compose(6, genre="disco", overrides={"drums": False})
+@pytest.mark.parametrize("genre", ["disco", "house", "jazz-swing", "samba"])
+def test_drums_override_leaves_every_other_note_alone(genre):
+    base = compose(6, genre=genre)
+    without = compose(6, genre=genre, overrides={"drums": False})
     silent = {"drums", "percussion", "fx"}
     assert not silent & {part.role for part in without.parts}
-    assert {p.role for p in base.parts} - silent == {p.role for p in without.parts}
+    assert tuple(part for part in base.parts if part.role not in silent) == without.parts
+    assert base.sections == without.sections
+    assert base.clip_start_s == without.clip_start_s
 
 
 def test_drums_can_be_switched_on():
