@@ -15,6 +15,7 @@ import yaml
 
 from musicgen_ldm.corpus.genre import list_genres, load_genre
 
+BOOKS = ("genres", "instruments", "moods", "traits", "templates", "sequences")
 ARTICLE = re.compile(r"^(?:a|an|the) ")
 GENERIC_NOUNS = ("track", "piece", "instrumental")
 
@@ -62,6 +63,7 @@ class Vocabulary:
         uses: Situations by mood, with their articles.
         traits: Phrases by trait ("tempo", "density", …) and value.
         templates: Sentence patterns by split ("train", "held_out") and register.
+        sequences: "clauses" and "frames" by split, see `corpus.sequences`.
     """
 
     genres: Mapping[str, GenreWords]
@@ -70,6 +72,7 @@ class Vocabulary:
     uses: Mapping[str, Phrases]
     traits: Mapping[str, Mapping[str, Phrases]]
     templates: Mapping[str, Mapping[str, tuple[str, ...]]]
+    sequences: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     def genre(self, name: str) -> GenreWords:
         """Words for a genre; its file name where nothing else is known (a musician's own file)."""
@@ -79,7 +82,7 @@ class Vocabulary:
 @lru_cache(maxsize=1)
 def load_vocabulary() -> Vocabulary:
     """The built-in vocabulary, with the titles of all built-in genres."""
-    book = {name: _read(name) for name in ("genres", "instruments", "moods", "traits", "templates")}
+    book = {name: _read(name) for name in BOOKS}
     families = book["genres"]["families"]
     return Vocabulary(
         genres=_genres(book["genres"]["genres"], families),
@@ -93,16 +96,23 @@ def load_vocabulary() -> Vocabulary:
             trait: {value: _phrases(entry) for value, entry in values.items()}
             for trait, values in book["traits"].items()
         },
-        templates={
-            split: {register: tuple(lines) for register, lines in registers.items()}
-            for split, registers in book["templates"].items()
-        },
+        templates=_lines(book["templates"]),
+        sequences=_lines(book["sequences"]),
     )
 
 
 def _read(name: str) -> Any:
     path = resources.files("musicgen_ldm.corpus") / "lexicon" / f"{name}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _lines(
+    splits: Mapping[str, Mapping[str, Sequence[str]]],
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {
+        split: {name: tuple(lines) for name, lines in groups.items()}
+        for split, groups in splits.items()
+    }
 
 
 def _phrases(entry: Mapping[str, Sequence[str]]) -> Phrases:
