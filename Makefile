@@ -39,13 +39,13 @@ demo: $(VENV)/.demo  ## open the web page on this machine
 	$(VENV)/bin/python app.py
 
 test: $(VENV)/.dev  ## the tests; no GPU, no network once installed
-	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto $(PYTEST_ARGS)
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev  ## the slow ones too
-	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto -m "not network and not browser" $(PYTEST_ARGS)
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto --dist worksteal -m "not network and not browser" $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST_VENV)/.dev  ## the tests with the oldest libraries that setup.cfg admits
-	$(RUN_TESTS) $(OLDEST_VENV)/bin/python -m pytest -n auto -W default $(PYTEST_ARGS)
+	$(RUN_TESTS) $(OLDEST_VENV)/bin/python -m pytest -n auto --dist worksteal -W default $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## style, types and the direction of imports
 	$(VENV)/bin/ruff check .
