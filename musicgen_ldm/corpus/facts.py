@@ -131,7 +131,7 @@ def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -
         kind=score.kind,
         lead=lead,
         backing=tuple(name for name in names if name != lead),
-        has_drums=any(get_instrument(name).family == "drums" for name in names),
+        has_drums=any(_is_kit(name) for name in names),
         felt_bpm=pulse,
         tempo_word=tempo_word(pulse),
         density=_density(score, pitched),
@@ -141,6 +141,11 @@ def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -
         events=_events(score, audible),
         chords=_chords(score),
     )
+
+
+def _is_kit(name: str) -> bool:
+    """A drum kit or drum machine; orchestral and hand percussion are called percussion."""
+    return get_instrument(name).family == "drums"
 
 
 def _side(value: float, low: float, high: float, below: str, above: str) -> Any:
@@ -169,7 +174,7 @@ def _events(score: Score, audible: Sequence[Part]) -> tuple[Event, ...]:
     events: list[Event] = []
     bars = score.downbeats_s
     wait = max(ENTRY_AFTER_S, 1.1 * (bars[1] - bars[0]) if len(bars) > 1 else 0.0)
-    drums = [t for p in audible if p.role == "drums" for t in _onsets(score, p)]
+    drums = [t for p in audible if _is_kit(p.instrument) for t in _onsets(score, p)]
     if drums:
         drums.sort()
         gaps = [later - sooner for sooner, later in pairwise(drums)]

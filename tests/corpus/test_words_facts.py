@@ -52,6 +52,13 @@ def test_entries_and_breaks_of_the_drums(onsets, events):
     assert facts_of(score([BASS, drums]), [BASS, drums]).events == events
 
 
+def test_percussion_in_the_place_of_drums_is_not_called_drums():
+    rolls = part("drums", "orchestral percussion", np.arange(9, 20, 0.5))
+    facts = facts_of(score([BASS, rolls]), [BASS, rolls])
+    assert not facts.has_drums
+    assert not facts.events
+
+
 def test_inaudible_parts_are_not_told():
     facts = facts_of(score([LEAD, BASS, DRUMS]), [BASS])
     assert facts.lead is None
