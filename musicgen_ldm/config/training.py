@@ -83,7 +83,7 @@ class RunConfig:
 
     out: str = "runs/run"  # run folder
     device: Literal["auto", "cpu"] = "auto"
-    precision: Literal["no", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
+    precision: Literal["fp32", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
     compile: bool = False  # torch.compile the trained networks
     # Convolutions gain by it, but the CPU's group normalisation loses more (docs/scaling.md).
     channels_last: bool = False

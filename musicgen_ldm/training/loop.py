@@ -200,7 +200,7 @@ class Trainer:
             raise NumericsError(
                 f"step {self.step}: {what} is {value.item()} (clips {clips}); its update was "
                 f"not made, the newest checkpoint is {latest}; lower the learning rate, set "
-                "clip_norm, or use run.precision=no"
+                "clip_norm, or use run.precision=fp32"
             )
 
     def _after_step(self, progress: "tqdm[Any]") -> None:
@@ -396,7 +396,7 @@ def _build_accelerator(config: StageConfig) -> Accelerator:
     AcceleratorState._reset_state()  # a former run of this process may have had another precision
     accelerator = Accelerator(
         cpu=config.run.device == "cpu",
-        mixed_precision=config.run.precision,
+        mixed_precision="no" if config.run.precision == "fp32" else config.run.precision,
         dynamo_backend="inductor" if config.run.compile else None,
         gradient_accumulation_plugin=GradientAccumulationPlugin(sync_with_dataloader=False),
         log_with=_installed_trackers(config) or None,

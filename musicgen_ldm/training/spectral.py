@@ -2,8 +2,8 @@
 
 The autoencoder's perceptual term is a multi-scale distance of log-mels and of their slopes rather
 than LPIPS. LPIPS is made of features learned on ImageNet photographs: its weights are a download
-with terms of their own, its idea of likeness is not one of sound, and its VGG-16 spends 20 GFLOP
-a pass on a (1024, 64) mel, three passes a clip, more than the whole `pocket` autoencoder.
+with terms of their own, its idea of likeness is not one of sound, and its VGG-16 spends 40 GFLOP
+a pass on a (1024, 64) mel, three passes a clip, as much as the whole `pocket` autoencoder (123).
 Averaging over growing cells keeps the energy of a region right even where details are missed, and
 slopes along time and frequency make blurred onsets and harmonics expensive, which plain L1 does
 not. It costs a handful of element-wise passes and no convolution.

@@ -107,6 +107,11 @@ def test_dump_reads_back_to_an_equal_object(write):
     assert build(StageConfig, parse_overrides(["stage=vae", "ema=null"])).ema is None
 
 
+def test_no_choice_of_the_schema_is_a_word_that_yaml_reads_as_a_truth_value():
+    for precision in ("fp32", "bf16", "fp16"):
+        assert build(RunConfig, parse_overrides([f"precision={precision}"])).precision == precision
+
+
 def test_ranges_of_the_schema_are_checked(write):
     with pytest.raises(ConfigError, match=r"ema.decay=1.0: must lie in \[0, 1\)"):
         load_config(StageConfig, write("stage: vae\nema: {decay: 1}"))
