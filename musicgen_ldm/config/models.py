@@ -150,7 +150,7 @@ _POCKET = ModelConfig(
     vae=VaeConfig(
         block_channels=(32, 64, 128, 128), layers_per_block=1, latent_channels=16, norm_groups=16
     ),
-    unet=UnetConfig(block_channels=(96, 160, 256), layers_per_block=2),
+    unet=UnetConfig(block_channels=(96, 192, 256), layers_per_block=1),
     vocoder=VocoderConfig(initial_channels=192),
     clap=ClapConfig(
         text=MINILM,
