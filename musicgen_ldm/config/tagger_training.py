@@ -13,7 +13,7 @@ TAGGER_MEL = MelConfig()  # the project's mel: 16 kHz, 64 bins, 10 ms
 class TaggerNetworkConfig:
     """Size of the convolutional tagger (Kong et al. 2020, CNN14 made smaller)."""
 
-    channels: tuple[int, ...] = (32, 64, 128, 256)  # of each block; a block halves both axes
+    channels: tuple[int, ...] = (16, 32, 64, 128)  # of each block; a block halves both axes
     embedding_dim: int = 256
     dropout: float = 0.2
 

@@ -14,6 +14,7 @@ from typing import Any
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.errors import MetricError, MusicGenError
 from musicgen_ldm.measure import Key, parse_key
+from musicgen_ldm.provenance.record import is_record
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 PROMPT_FIELDS = ("prompt", "caption", "text")
@@ -163,14 +164,20 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
 
 
 def recorded_prompts(files: list[AudioFile]) -> dict[str, Prompt]:
-    """Prompts from the records that `generate` writes beside its files, by prompt id."""
+    """Prompts from the records that `generate` writes beside its files, by prompt id.
+
+    Other JSON beside a sound is none of our business and is passed over.
+    """
     prompts = {}
     for file in files:
-        record = file.path.with_suffix(".json")
-        if record.is_file():
-            request = json.loads(record.read_text(encoding="utf-8")).get("request") or {}
-            if request.get("prompt"):
-                prompts[file.prompt_id] = parse_prompt(request)
+        path = file.path.with_suffix(".json")
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+            continue
+        request = record.get("request") if is_record(record) else None
+        if request and request.get("prompt"):
+            prompts[file.prompt_id] = parse_prompt(request)
     return prompts
 
 

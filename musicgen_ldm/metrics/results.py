@@ -31,7 +31,6 @@ WARNINGS = {
     "TRAINING_OVERLAP": "some generated files are in the training set, byte for byte",
     "FLOOR_NOT_BEATEN": "the text score does not beat shuffled captions",
     "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
-    "SAME_CLAP": "the judging CLAP may be the one that ranked or trained the generator",
 }
 
 

@@ -14,13 +14,14 @@ from musicgen_ldm.errors import ConfigError, MetricError, OutputError
 from musicgen_ldm.metrics import evaluation, report
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.card import BEGIN, update_card
-from musicgen_ldm.metrics.clips import list_audio, read_prompts
+from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
 from musicgen_ldm.metrics.embedders import load_embedder
 from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
 from musicgen_ldm.metrics.names import PRESET_NAMES
 from musicgen_ldm.metrics.presets import PRESETS, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
 from musicgen_ldm.metrics.results import WARNINGS, read_table, refused
+from musicgen_ldm.provenance.record import complete_record, to_json
 
 SCHEMA = Path(report.__file__).with_name("results.schema.json")
 
@@ -316,6 +317,19 @@ def test_prompts_files_are_checked(tmp_path):
             read_prompts(path)
     with pytest.raises(MetricError, match="no such prompts file"):
         read_prompts(tmp_path / "none.jsonl")
+
+
+def test_prompts_come_from_the_records_of_generate(tmp_path):
+    write_folder(tmp_path, {"a-take0": melody(0), "b": melody(1), "c": melody(2)})
+    record = complete_record(
+        {"request": {"prompt": "slow piano", "bpm": 70, "key": "A minor"}}, {}, mark=False
+    )
+    (tmp_path / "a-take0.json").write_text(to_json(record))
+    (tmp_path / "b.json").write_text("[1, 2]")
+    (tmp_path / "c.json").write_text("not JSON")
+    prompts = recorded_prompts(list_audio(tmp_path))
+    assert list(prompts) == ["a"]
+    assert (prompts["a"].text, prompts["a"].bpm) == ("slow piano", 70)
 
 
 def test_folders_are_checked(tmp_path):
