@@ -18,6 +18,8 @@ from musicgen_ldm.errors import CorpusError
 CLIP_SECONDS = 10.24
 CLIP_LIMITS = (1.0, 120.0)
 NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
+# Weight of the mood's reverberation against the genre's.
+MOOD_SPACE = 0.65
 # Melodies stand out: they count double when looking for the featured part.
 LEAD_WEIGHT = 2.0
 
@@ -118,8 +120,8 @@ def _score(
         patterns=tuple(sorted({*plan.used, *used})),
         clip_start_s=start,
         clip_seconds=clip_seconds,
-        space=round((genre.space + plan.mood.space) / 2, 3),
-        treatments=genre.treatments,
+        space=round((1 - MOOD_SPACE) * genre.space + MOOD_SPACE * plan.mood.space, 3),
+        treatments=tuple(dict.fromkeys((*genre.treatments, *plan.mood.treatments))),
     )
 
 

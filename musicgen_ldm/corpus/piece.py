@@ -19,7 +19,7 @@ OVERRIDES = ("instrument", "bpm", "mode", "drums", "mood", "key")
 # How often each kind is drawn when no genre is asked for.
 KIND_WEIGHTS = {"band": 0.5, "electronic": 0.28, "solo": 0.14, "orchestral": 0.08}
 # A mood's favourite instruments are this much likelier.
-FAVOUR = 3.0
+FAVOUR = 4.0
 THEME_SHARE = 0.05
 # Part of a mood's wish for silent drums that even a drum-driven genre follows.
 LEAST_SWAY = 0.3
