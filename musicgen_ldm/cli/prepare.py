@@ -116,7 +116,7 @@ def _advice(findings: "Sequence[Finding]", out: Path) -> str:
     if not findings:
         return "nothing to complain about"
     left_out = len({finding.path for finding in findings if finding.is_left_out})
-    return f"{left_out} files left out, {len(findings)} findings: {out / 'report.json'}"
+    return f"files left out: {left_out}, findings: {len(findings)}, see {out / 'report.json'}"
 
 
 def _exit_code(findings: "Sequence[Finding]") -> int:

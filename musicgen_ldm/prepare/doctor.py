@@ -80,7 +80,7 @@ def examine(
 
 
 def diagnose(collection: Collection, config: PrepareConfig) -> list[Finding]:
-    """All findings, in the order of the tracks."""
+    """All findings, in the order of the tracks; words matter only for tracks that are used."""
     findings = []
     for index, track in enumerate(collection.tracks):
         found = _signal_findings(track, config)
@@ -89,7 +89,7 @@ def diagnose(collection: Collection, config: PrepareConfig) -> list[Finding]:
             found.append((kind, f"same recording as {collection.tracks[first].path}"))
         if track.path in collection.broken_sidecars:
             found.append(("bad-sidecar", collection.broken_sidecars[track.path]))
-        else:
+        elif not any(problem in LEFT_OUT for problem, _ in found):
             found += _word_findings(collection.words[index], config)
         findings += [Finding(track.path, problem, detail) for problem, detail in found]
     return findings
