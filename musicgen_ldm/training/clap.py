@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,6 +16,7 @@ from musicgen_ldm.data.clap_examples import ClapDataset
 from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.feature_store import FeatureStore
 from musicgen_ldm.data.loading import Example
+from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.models.clap import ClapEmbedder, build_clap, build_feature_extractor
 from musicgen_ldm.models.minilm import load_text_tower
 from musicgen_ldm.models.tokenizer import byte_tokenizer
@@ -223,15 +224,28 @@ class ClapTask:
     def validate(self, batches: Iterable[Batch], generator: Generator) -> Metrics:
         """Loss, zero-shot accuracy and multi-positive retrieval over all validation clips."""
         parts: list[tuple[Tensor, ...]] = []
-        clips: list[Any] = []
+        clips: list[Clip] = []
         for batch in batches:
             audio, text, negatives = self._embed(batch)
             parts.append((audio, text, batch["group"], *negatives))
             clips += batch["clip"]
         if not parts:
             return {}
-        columns = zip(*parts, strict=True)
-        audio, text, groups, false, mask = (torch.cat(column) for column in columns)
+        with torch.autocast(generator.device.type, enabled=False):  # see `clap_loss`
+            columns = zip(*parts, strict=True)
+            return self._measure(*(torch.cat(column) for column in columns), clips=clips)
+
+    def _measure(
+        self,
+        audio: Tensor,
+        text: Tensor,
+        groups: Tensor,
+        false: Tensor,
+        mask: Tensor,
+        *,
+        clips: list[Clip],
+    ) -> dict[str, float]:
+        """Metrics of embeddings (n, D), false captions (n, K, D) and their mask (n, K)."""
         scale = logit_scale(self._clap.logit_scale_a)
         metrics = {
             "loss": float(

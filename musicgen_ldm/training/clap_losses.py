@@ -141,16 +141,18 @@ def clap_loss(
     Returns:
         Mean of the two directions, scalar.
     """
-    cosine = audio @ text.T
-    forward = audio_scale * cosine
-    if negatives is not None:
-        # Scaled before it is masked: the scale's gradient of an infinite logit is NaN.
-        scaled = audio_scale * audio
-        forward = with_hard_negatives(forward, scaled, negatives.embeddings, negatives.mask)
-    backward_targets = targets if symmetric else identity_targets(len(text)).to(targets)
-    to_text = direction_loss(forward, targets)
-    to_audio = direction_loss(text_scale * cosine.T, backward_targets)
-    return (to_text + to_audio) / 2
+    # Autocast would round cosines to bfloat16, steps of 0.004, which a scale of 100 makes 0.4.
+    with torch.autocast(audio.device.type, enabled=False):
+        cosine = audio @ text.T
+        forward = audio_scale * cosine
+        if negatives is not None:
+            # Scaled before it is masked: the scale's gradient of an infinite logit is NaN.
+            scaled = audio_scale * audio
+            forward = with_hard_negatives(forward, scaled, negatives.embeddings, negatives.mask)
+        backward_targets = targets if symmetric else identity_targets(len(text)).to(targets)
+        to_text = direction_loss(forward, targets)
+        to_audio = direction_loss(text_scale * cosine.T, backward_targets)
+        return (to_text + to_audio) / 2
 
 
 def logit_scale(parameter: Tensor) -> Tensor:

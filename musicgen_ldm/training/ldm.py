@@ -101,6 +101,13 @@ class LdmTask:
         model = self.config.model
         if self.config.components.unet is not None:
             unet = load_component(UNet2DConditionModel, self.config.components.unet, "unet")
+            sizes = unet.config.in_channels, unet.config.projection_class_embeddings_input_dim
+            if sizes != (model.vae.latent_channels, model.clap.embedding_dim):
+                raise ConfigError(
+                    f"components.unet takes (latent channels, embedding size) {sizes}, but preset "
+                    f"{self.config.preset!r} has "
+                    f"{(model.vae.latent_channels, model.clap.embedding_dim)}"
+                )
         else:
             channels, frames, _ = model.latent_shape(self.config.data.seconds)
             unet = build_unet(
@@ -193,7 +200,8 @@ class LdmTask:
         chance. `closure/<bridge>` is the share of the gap between text and audio that a bridge
         closes.
         """
-        bridges = self.bridges()
+        with torch.autocast(generator.device.type, enabled=False):
+            bridges = self.bridges()
         rows = [self._validate_batch(batch, bridges, generator) for batch in batches]
         metrics = mean_metrics(rows)
         if not metrics:
@@ -214,7 +222,10 @@ class LdmTask:
             "loss_audio": audio,
             "loss_text": text,
             "loss_null": self.null.to(text).expand_as(text),
-        } | {f"loss_bridge/{name}": bridge.apply(text) for name, bridge in bridges.items()}
+        }
+        with torch.autocast(generator.device.type, enabled=False):
+            for name, bridge in bridges.items():
+                conditions[f"loss_bridge/{name}"] = bridge.apply(text)
         count, total = self.config.valid_timesteps, self.scheduler.config.num_train_timesteps
         losses: dict[str, list[float]] = {name: [] for name in conditions}
         for timestep in even_timesteps(count, total).to(clean.device):

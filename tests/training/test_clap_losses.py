@@ -165,6 +165,13 @@ def test_stage_values_out_of_range_are_refused(change, message):
         ClapStageConfig(**change)
 
 
+def test_autocast_does_not_round_the_cosines():
+    audio, text = unit(16, 64), unit(16, 64, seed=1)
+    exact = loss(audio, text, scale=100.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(audio, text, scale=100.0), exact)
+
+
 def test_the_scale_is_clipped_at_one_hundred():
     assert logit_scale(torch.tensor(9.0)) == pytest.approx(100)
     assert logit_scale(torch.tensor(math.log(14.0))) == pytest.approx(14)

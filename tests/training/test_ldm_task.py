@@ -133,6 +133,17 @@ def test_frozen_parts_stay_bitwise_equal(make_config):
     assert len(moved) > len(unet) // 2
 
 
+def test_a_dropped_condition_is_the_text_embedding_of_nothing(make_config):
+    task = LdmTask(make_config(condition=ConditionConfig(dropout=1.0)))
+    torch.testing.assert_close(task.null, task.clap.text([""]), atol=1e-6, rtol=0)
+    seen = []
+    task.models["unet"].register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["class_labels"]), with_kwargs=True
+    )
+    run_step(task, batch_of(task))
+    assert torch.equal(seen[0], task.null.expand(4, -1))
+
+
 def test_equal_seeds_give_equal_losses(make_config):
     losses = []
     for _ in range(2):
