@@ -124,14 +124,10 @@ def _folder() -> Path:
 def _load(path: Path) -> Genre:
     root = read_marked(path)
     keys = root.mapping(REQUIRED, OPTIONAL)
-    meter = parse_meter(keys["meter"].choice(METERS)) if "meter" in keys else parse_meter("4/4")
-    grid = int(keys["grid"].number(1, 12)) if "grid" in keys else 3 if meter.is_compound else 4
+    meter, grid = _time(keys)
     humanize = _numbers(keys, "humanize", {"timing_ms": (0, 40), "velocity": (0, 30)})
     melody = keys["melody"].mapping((), ("scale", "span")) if "melody" in keys else {}
-    modes = {
-        entry_name: entry.number(0.01, 100)
-        for entry_name, entry in keys["modes"].mapping((), tuple(SCALES)).items()
-    }
+    modes = _modes(keys["modes"])
     instruments = _instruments(keys["instruments"])
     genre = Genre(
         name=path.stem,
@@ -169,6 +165,8 @@ def _check_whole(genre: Genre, root: Marked) -> None:
     for role in genre.instruments:
         if role in PATTERN_KINDS and role not in genre.patterns and genre.kind != "solo":
             root.fail(f"role `{role}` has instruments but no patterns under `{role}`")
+    if not genre.moods:
+        root.fail(f"`moods` names no mood; known: {', '.join(MOODS)}")
     if "drums" in genre.patterns and "fills" not in genre.patterns:
         root.fail("`drums` needs `fills` beside it")
     if genre.kind == "solo":
@@ -186,6 +184,22 @@ def _texts(keys: dict[str, Marked], name: str, allowed: tuple[str, ...] | None) 
     if name not in keys:
         return ()
     return tuple(entry.choice(allowed) if allowed else entry.text() for entry in keys[name])
+
+
+def _time(keys: dict[str, Marked]) -> tuple[Meter, int]:
+    """Metre, and steps a beat."""
+    meter = parse_meter(keys["meter"].choice(METERS) if "meter" in keys else "4/4")
+    usual = 3 if meter.is_compound else 4
+    return meter, int(keys["grid"].number(1, 12)) if "grid" in keys else usual
+
+
+def _modes(node: Marked) -> dict[str, float]:
+    weights = {
+        name: entry.number(0.01, 100) for name, entry in node.mapping((), tuple(SCALES)).items()
+    }
+    if not weights:
+        node.fail(f"names no mode; known: {', '.join(SCALES)}")
+    return weights
 
 
 def _numbers(

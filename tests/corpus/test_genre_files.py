@@ -65,6 +65,8 @@ def test_a_musicians_own_genre_plays(tmp_path):
         ("tempo: [100, 120]", "tempi: [100, 120]", 1, "`tempo` is missing"),
         ("moods: [happy]", "mood: [happy]\nmoods: [happy]", 5, "`mood` is not known here"),
         ("moods: [happy]", "moods: [merry]", 5, "'merry' is not one of happy"),
+        ("moods: [happy]", "moods: []", 1, "`moods` names no mood"),
+        ("modes: {major: 1}", "modes: {}", 4, "names no mode"),
         ("modes: {major: 1}", "modes: {minor: 1}", 10, "`minor` is missing"),
         ("flute: 1", "flut: 1", 9, "no instrument is called 'flut'"),
         ("lead: {flute: 1}", "lead: {drum kit: 1}", 9, "'drum kit' cannot play the role `lead`"),
