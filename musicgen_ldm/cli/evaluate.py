@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
             raise MetricError(f"evaluate needs --{option}; see musicgen-ldm evaluate --help")
     from dataclasses import replace
 
-    from musicgen_ldm.metrics import evaluation, report
-    from musicgen_ldm.metrics.families import silent_reason
+    from musicgen_ldm.metrics import evaluation
     from musicgen_ldm.metrics.presets import get_preset
     from musicgen_ldm.metrics.request import EvaluationRequest
     from musicgen_ldm.parallel import workers as launched_workers
@@ -107,13 +106,20 @@ def run(args: argparse.Namespace) -> int:
     found = evaluation.evaluate(request, embedders, open_cache(args), workers)
     if not workers.is_main:
         return 0
+    return _publish(found, args)
+
+
+def _publish(found: "Evaluation", args: argparse.Namespace) -> int:
+    """Write everything that was asked for and print the table."""
+    from musicgen_ldm.metrics import evaluation, report
+    from musicgen_ldm.metrics.card import update_card
+    from musicgen_ldm.metrics.families import silent_reason
+
     record = evaluation.write(found, args.out, overwrite=args.overwrite)
     report.write_report(found, record, args.out)
     if args.save_stats:
         _save_statistics(found, args.save_stats)
     if args.card:
-        from musicgen_ldm.metrics.card import update_card
-
         update_card(args.card, record)
     print(report.table(record["metrics"]))
     reason = silent_reason(found)

@@ -115,9 +115,8 @@ def _measure(args: argparse.Namespace) -> None:
         "n_heldout": len(held.files) if held else 0,
         "seed": args.seed,
         "embedders": {e.name: {"identity": e.identity, "dim": e.dim} for e in embedders},
-        "warnings": sorted({code for one in found for m in one.metrics.values()
-                            for code in m.warnings}),
-    }  # fmt: skip
+        "warnings": sorted({c for one in found for m in one.metrics.values() for c in m.warnings}),
+    }
     record = write_novelty(found, summary, args.out, root, overwrite=args.overwrite)
     print(report.table(record["metrics"]))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.measure import Tempo
-from musicgen_ldm.metrics import health, obedience, scoring
+from musicgen_ldm.metrics import health, music_qa, obedience, scoring
 from musicgen_ldm.metrics.analysis import Analysis
 from musicgen_ldm.metrics.clips import Prompt, check_pairs
 from musicgen_ldm.metrics.embedders import AttributeEmbedder, Embedder, TextEmbedder
@@ -138,7 +138,24 @@ def _text(
             real = ref.vectors[[row_of[gen.prompt_ids[row]] for row in rows]]
     found, cosines = scoring.score_text(gen, rows, text, real)
     evaluation.column(f"clap.{embedder.name}", [gen.ids[row] for row in rows], cosines)
-    return found
+    return found | guarded(
+        ["music_qa"], lambda: _music_qa(evaluation, embedder, gen, rows, request)
+    )
+
+
+def _music_qa(
+    evaluation: Evaluation,
+    embedder: TextEmbedder,
+    gen: Embedded,
+    rows: Sequence[int],
+    request: EvaluationRequest,
+) -> Results:
+    prompts = [evaluation.prompts[gen.prompt_ids[row]] for row in rows]
+    asked = music_qa.questions(prompts, np.random.default_rng(request.seed))
+    sentences = sorted({option for question in asked for option in question.options})
+    text = dict(zip(sentences, embedder.text(sentences), strict=True)) if sentences else {}
+    scores = music_qa.evaluate(asked, gen.vectors[list(rows)], text)
+    return {name: result(e, n_gen=len(rows), n_ref=len(asked)) for name, e in scores.items()}
 
 
 def explain_missing(
