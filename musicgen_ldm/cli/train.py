@@ -54,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
     config = load_stage_config(args.config, overrides)
     make_task = task_factory(config)
     if args.dry_run:
+        from musicgen_ldm.data.sampler import split_batch
         from musicgen_ldm.training.dry_run import describe
-        from musicgen_ldm.training.loop import split_batch
 
-        print(describe(config, make_task(), split_batch(config, num_processes=1)[0]))
+        micro_batch, _ = split_batch(config.batch_size, config.run.micro_batch, num_processes=1)
+        print(describe(config, make_task(), micro_batch))
         return 0
     from musicgen_ldm.training.loop import Trainer
 

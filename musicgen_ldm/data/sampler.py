@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from musicgen_ldm.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class ClipRef:
@@ -74,3 +76,24 @@ class StreamSampler(Sampler[list[ClipRef]]):
                 for i in range(self.micro_batch)
             ]
             position += self.stride
+
+
+def split_batch(batch_size: int, micro_batch: int | None, num_processes: int) -> tuple[int, int]:
+    """Clips per process and micro-batch, and micro-batches per step.
+
+    Args:
+        batch_size: Clips per optimizer step over all processes.
+        micro_batch: Clips a process holds at once; None holds its whole share.
+        num_processes: How many share the work.
+
+    Raises:
+        ConfigError: If the batch does not divide evenly.
+    """
+    micro = micro_batch or max(1, batch_size // num_processes)
+    accumulate, rest = divmod(batch_size, micro * num_processes)
+    if rest or not accumulate:
+        raise ConfigError(
+            f"batch_size={batch_size} is not a multiple of run.micro_batch={micro} x "
+            f"{num_processes} process(es); change one of them"
+        )
+    return micro, accumulate

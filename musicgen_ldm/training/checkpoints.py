@@ -1,5 +1,6 @@
 """Checkpoint folders that exist whole or not at all."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,19 @@ class CheckpointStore:
             raise TrainingError(
                 f"the checkpoint of step {step} cannot be written ({error}); {kept}; "
                 "free some space and go on with --resume"
+            ) from error
+
+    @contextmanager
+    def naming_full_disk(self) -> Iterator[None]:
+        """Turn a full disk met elsewhere in the run into an error that says how to go on."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TrainingError(
+                f"{self.folder.parent}: the disk is full; the newest checkpoint is "
+                f"{self.latest()}; free some space and go on with --resume"
             ) from error
 
 

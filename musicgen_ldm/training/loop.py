@@ -9,7 +9,6 @@ stream (`data/sampler.py`). So a checkpoint needs no random state: a run that wa
 to the last bit, and two processes see what one process with twice the accumulation sees.
 """
 
-import errno
 import importlib.util
 import logging
 import os
@@ -38,8 +37,8 @@ from musicgen_ldm.checkpoint.quiet import quiet_libraries
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.configio import to_plain
 from musicgen_ldm.data.loading import SkipLog, build_loader
-from musicgen_ldm.data.sampler import ClipRef, StreamSampler
-from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError, TrainingError
+from musicgen_ldm.data.sampler import ClipRef, StreamSampler, split_batch
+from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError
 from musicgen_ldm.training.checkpoints import replace_folder
 from musicgen_ldm.training.ema import Averages
 from musicgen_ldm.training.interrupts import StopRequest
@@ -75,7 +74,9 @@ class Trainer:
         self.stop = StopRequest(config.run.max_minutes)
         self.run = RunFolder(Path(config.run.out), config.run.keep)
         self.accelerator = _build_accelerator(config)
-        self.micro_batch, self.accumulate = split_batch(config, self.accelerator.num_processes)
+        self.micro_batch, self.accumulate = split_batch(
+            config.batch_size, config.run.micro_batch, self.accelerator.num_processes
+        )
         self.accelerator.gradient_accumulation_steps = self.accumulate
         self.step = 0
         self.meters = Meters()
@@ -140,7 +141,7 @@ class Trainer:
             desc=self.task.name,
             disable=not self.accelerator.is_main_process,
         )
-        with progress, self.stop.listening(), self._disk_errors():
+        with progress, self.stop.listening(), self.run.checkpoints.naming_full_disk():
             while self.step < self.config.max_steps and not self._should_stop():
                 self._train_step(batches)
                 self.step += 1
@@ -245,14 +246,15 @@ class Trainer:
             stack.enter_context(torch.no_grad())
             stack.enter_context(self.accelerator.autocast())
             stack.enter_context(self.averages.swapped_in() if self.averages else nullcontext())
-            training = [m for m in self.task.models.values() if m.training]
-            for model in training:
-                model.eval()
+            modules = [m for model in self.task.models.values() for m in model.modules()]
+            training = [m for m in modules if m.training]  # a task may keep parts in evaluation
+            for module in training:
+                module.training = False
             try:
                 yield Generator(self.accelerator.device).manual_seed(FIXED_NOISE_SEED)
             finally:
-                for model in training:
-                    model.train()
+                for module in training:
+                    module.training = True
 
     def _validate(self) -> None:
         with self._evaluation() as generator:
@@ -278,7 +280,8 @@ class Trainer:
         if self.accelerator.is_main_process:
             with self._evaluation(), quiet_libraries():
                 unfinished = self.run.export.with_suffix(".partial")
-                unfinished.mkdir(exist_ok=True)
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
                 self.task.export(unfinished)
             replace_folder(unfinished, self.run.export)
         self._report()
@@ -356,40 +359,12 @@ class Trainer:
         flag = torch.tensor(float(self.stop.due), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
 
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise TrainingError(
-                f"{self.run.path}: the disk is full; the newest checkpoint is "
-                f"{self.run.checkpoints.latest()}; free some space and go on with --resume"
-            ) from error
-
     def _start_trackers(self) -> None:
         flat = {k: v if isinstance(v, int | float | str) else str(v)
                 for k, v in to_plain(self.config).items()}  # fmt: skip
         # Offline unless the user chose otherwise: no account is ever needed.
         wandb = {"mode": os.environ.get("WANDB_MODE", "offline"), "dir": str(self.run.path)}
         self.accelerator.init_trackers("tracking", config=flat, init_kwargs={"wandb": wandb})
-
-
-def split_batch(config: StageConfig, num_processes: int) -> tuple[int, int]:
-    """Clips per process and micro-batch, and micro-batches per step.
-
-    Raises:
-        ConfigError: If the batch does not divide evenly.
-    """
-    micro = config.run.micro_batch or max(1, config.batch_size // num_processes)
-    accumulate, rest = divmod(config.batch_size, micro * num_processes)
-    if rest or not accumulate:
-        raise ConfigError(
-            f"batch_size={config.batch_size} is not a multiple of run.micro_batch={micro} x "
-            f"{num_processes} process(es); change one of them"
-        )
-    return micro, accumulate
 
 
 def _build_accelerator(config: StageConfig) -> Accelerator:

@@ -7,8 +7,8 @@ from musicgen_ldm.config.training import DataConfig
 from musicgen_ldm.data.clips import ClipDataset, normalise_peak, random_crop, select_clips
 from musicgen_ldm.data.loading import SkipLog, build_loader, stack_waveforms
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
-from musicgen_ldm.data.sampler import ClipRef, StreamSampler, clip_at
-from musicgen_ldm.errors import AudioError, ManifestError, TrainingError
+from musicgen_ldm.data.sampler import ClipRef, StreamSampler, clip_at, split_batch
+from musicgen_ldm.errors import AudioError, ConfigError, ManifestError, TrainingError
 
 RATE = 16_000
 
@@ -111,6 +111,14 @@ def test_resuming_on_another_number_of_processes_goes_on_with_the_stream():
     ]
     uninterrupted = stream(4, **common, micro_batch=4)[3]
     assert resumed[0] + resumed[1] == uninterrupted
+
+
+def test_the_batch_must_divide_over_the_processes():
+    assert split_batch(24, None, 2) == (12, 1)
+    assert split_batch(24, 4, 2) == (4, 3)
+    for batch_size, micro, processes in [(5, None, 2), (8, 3, 1), (2, None, 4)]:
+        with pytest.raises(ConfigError, match=rf"batch_size={batch_size} is not a multiple of"):
+            split_batch(batch_size, micro, processes)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

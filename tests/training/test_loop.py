@@ -13,9 +13,9 @@ from torch import nn
 from toy_task import ToyTask, toy_config
 
 from musicgen_ldm.config.training import EmaConfig, OptimConfig
-from musicgen_ldm.errors import ConfigError, NumericsError, TrainingError
+from musicgen_ldm.errors import NumericsError, TrainingError
 from musicgen_ldm.training.ema import Averages
-from musicgen_ldm.training.loop import Trainer, split_batch
+from musicgen_ldm.training.loop import Trainer
 from musicgen_ldm.training.run_folder import read_metrics
 from musicgen_ldm.training.schedule import lr_factor
 
@@ -46,8 +46,11 @@ def assert_equal(first, second):
 
 
 def in_processes(work, num_processes=1):
-    """Run `work(rank)` in forked processes; returns their exit codes, -9 for a killed one."""
-    children = []
+    """Run `work(rank)` in forked processes; returns their exit codes, -9 for a killed one.
+
+    The others are killed once one has failed: they would wait for it forever.
+    """
+    children, codes = [], {}
     for rank in range(num_processes):
         child = os.fork()
         if child == 0:
@@ -58,7 +61,13 @@ def in_processes(work, num_processes=1):
                 traceback.print_exc()
                 os._exit(1)
         children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    while len(codes) < len(children):
+        child, status = os.wait()
+        codes[child] = os.waitstatus_to_exitcode(status)
+        if codes[child]:
+            for other in set(children) - codes.keys():
+                os.kill(other, signal.SIGKILL)
+    return [codes[child] for child in children]
 
 
 def kill_self(*_args, **_kwargs):
@@ -122,30 +131,26 @@ def test_a_killed_run_resumes_to_the_last_bit(tmp_path, monkeypatch, moment):
     assert read_metrics(whole.run.metrics) == read_metrics(resumed.run.metrics)
 
 
-@pytest.fixture
-def distributed(monkeypatch):
-    """Environment that `accelerate launch` would give each of two processes."""
+def distributed():
+    """What gives each of two forked processes the environment of `accelerate launch`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def become(rank):
+    def join(rank):
         for state in (PartialState, AcceleratorState, GradientState):
             state._reset_state()
-        for name, value in {
-            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2,
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, str(value))
+        os.environ |= {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true",
+        }  # fmt: skip
 
-    return become
+    return join
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize(("adversarial", "tolerance"), [(False, 1e-6), (True, 2e-3)])
-def test_two_processes_equal_one_with_twice_the_accumulation(
-    tmp_path, distributed, adversarial, tolerance
-):
+def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path, adversarial, tolerance):
     """And a run of two goes on as one.
 
     A GAN is not quite invariant: the discriminator moves before the generator's last micro-batch,
@@ -153,13 +158,17 @@ def test_two_processes_equal_one_with_twice_the_accumulation(
     """
     options = {"task_options": {"adversarial": adversarial}, "run": {"micro_batch": 1}}
 
-    def rank_of_two(rank):
-        distributed(rank)
-        train(tmp_path / "two", **options)
-        distributed(rank)
-        train(tmp_path / "half", max_steps=5, **options)
+    def rank_of_two(name, max_steps):
+        join = distributed()
 
-    assert in_processes(rank_of_two, 2) == [0, 0]
+        def work(rank):
+            join(rank)
+            train(tmp_path / name, max_steps=max_steps, **options)
+
+        return work
+
+    assert in_processes(rank_of_two("two", 8), 2) == [0, 0]
+    assert in_processes(rank_of_two("half", 5), 2) == [0, 0]
     one = train(tmp_path / "one", **options)
     resumed = train(tmp_path / "half", resume=True, **options)
     two = train(tmp_path / "two", resume=True, **options)
@@ -281,13 +290,14 @@ def test_an_unfinished_checkpoint_is_not_mistaken_for_a_whole_one(tmp_path):
     assert [line["step"] for line in read_metrics(resumed.run.metrics)][-2:] == [4, 4]
 
 
-def test_the_batch_must_divide_over_the_processes(tmp_path):
-    assert split_batch(toy_config(tmp_path, batch_size=24), 2) == (12, 1)
-    assert split_batch(toy_config(tmp_path, batch_size=24, run={"micro_batch": 4}), 2) == (4, 3)
-    for batch_size, processes, micro in [(5, 2, None), (8, 1, 3), (2, 4, None)]:
-        config = toy_config(tmp_path, batch_size=batch_size, run={"micro_batch": micro})
-        with pytest.raises(ConfigError, match=rf"batch_size={batch_size} is not a multiple of"):
-            split_batch(config, processes)
+def test_evaluation_leaves_parts_as_the_task_set_them(tmp_path):
+    config = toy_config(tmp_path)
+    trainer = Trainer(config, lambda: ToyTask(config))
+    generator = trainer.bare_models["generator"]
+    generator[0].eval()
+    with trainer._evaluation():
+        assert not any(module.training for module in generator.modules())
+    assert [module.training for module in generator] == [False, True]
 
 
 def test_schedules_start_rise_and_end_where_they_should():
