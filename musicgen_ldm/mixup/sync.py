@@ -93,6 +93,9 @@ class Alignment:
     def downbeat_errors(self, anchor: Track, partner: Track) -> Times:
         """Distance from each shared anchor downbeat to the partner's nearest, in seconds.
 
+        The partner's grid goes on for a bar at both ends, for a downbeat just outside its clip is
+        a downbeat nevertheless.
+
         Args:
             anchor: The clip that keeps its time.
             partner: The other clip, not yet shifted.
@@ -102,7 +105,9 @@ class Alignment:
         """
         ours = np.asarray(anchor.downbeats_s)
         ours = ours[(ours >= self.start_s) & (ours < self.end_s)]
-        theirs = self.time_map.inverse(partner.downbeats_s)
+        bars = np.asarray(partner.downbeats_s)
+        grid = np.concatenate([[2 * bars[0] - bars[1]], bars, [2 * bars[-1] - bars[-2]]])
+        theirs = self.time_map.inverse(grid)
         return np.abs(ours[:, None] - theirs[None]).min(axis=1)
 
 

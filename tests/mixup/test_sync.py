@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicgen_ldm.config.mixup import MixupConfig
-from musicgen_ldm.mixup.sync import MAX_SPEED, TimeMap, Track, align, synchronise, tempo_ratio
+from musicgen_ldm.mixup.sync import (
+    MAX_SPEED,
+    Alignment,
+    TimeMap,
+    Track,
+    align,
+    synchronise,
+    tempo_ratio,
+)
 from musicgen_ldm.mixup.warp import sample_at
 
 RATE = 16_000
@@ -66,6 +74,16 @@ def test_a_bin_of_three_bpm_drifts_and_the_switches_stop_it():
     assert worst["start"] > 5 * FRAME_S
     assert worst["tempo"] < FRAME_S
     assert worst["downbeats"] < 1e-9
+
+
+def test_a_bar_line_just_outside_the_partner_counts():
+    anchor = clicks(120.0, start_s=0.24, seconds=10.28)  # its last downbeat is at 10.24
+    partner = clicks(121.0, start_s=0.20, seconds=10.24)
+    partner = Track(partner.samples, RATE, partner.beats_s[:-1], partner.downbeats_s[:5])
+    time_map = TimeMap(np.array([0.24, 1.24]), np.array([0.20, 1.20]))
+    errors = Alignment(time_map, 0.0, 10.28).downbeat_errors(anchor, partner)
+    assert len(errors) == 6
+    assert errors.max() == pytest.approx(5 * (2.0 - 4 * 60 / 121), abs=1e-6)  # five bars of drift
 
 
 def test_uneven_bars_are_straightened_by_downbeats_only():
