@@ -1,16 +1,18 @@
 """Every part of a planned piece, line by line."""
 
+from collections.abc import Iterator
+
 from musicgen_ldm.corpus.bass import write_bass
 from musicgen_ldm.corpus.comping import Seat, write_arpeggio, write_comp, write_counter
 from musicgen_ldm.corpus.drums import crash_events, exchange_keeper, write_drums
 from musicgen_ldm.corpus.events import Event
 from musicgen_ldm.corpus.instruments import Instrument, get_instrument
-from musicgen_ldm.corpus.melody import CONTOURS, Motif, Voice, invent_motif, write_melody
+from musicgen_ldm.corpus.melody import CONTOURS, Contour, Motif, Voice, invent_motif, write_melody
 from musicgen_ldm.corpus.patterns import Pattern
 from musicgen_ldm.corpus.perform import perform
 from musicgen_ldm.corpus.piece import Plan
 from musicgen_ldm.corpus.score import Part, Role
-from musicgen_ldm.corpus.solo import choose_figure, write_accompaniment
+from musicgen_ldm.corpus.solo import FIGURE_KINDS, choose_figure, write_accompaniment
 from musicgen_ldm.corpus.splits import SHARED_KINDS, patterns_of, share_of
 from musicgen_ldm.corpus.themes import write_theme
 
@@ -32,23 +34,34 @@ class Parts:
         self.plan = plan
         self.used: list[str] = []
 
-    def bars(self, role: Role, section: str | None = None) -> list[int]:
-        """Bars in which `role` plays, of section "b", of the others ("other") or all (None)."""
-        return [
-            index
-            for index, bar in enumerate(self.plan.bars)
-            if role in bar.roles and (section is None or (bar.section == "b") == (section == "b"))
-        ]
+    def bars(self, role: Role) -> list[int]:
+        """Bars in which `role` plays."""
+        return [index for index, bar in enumerate(self.plan.bars) if role in bar.roles]
 
-    def pick(self, kind: str) -> dict[str, Pattern]:
-        """One pattern of `kind` for section "b" and one for the "other" ones."""
+    def is_b(self, bar: int) -> bool:
+        """True in the sections named "b", which have material of their own."""
+        return self.plan.bars[bar].section == "b"
+
+    def pick(self, kind: str) -> tuple[Pattern, Pattern]:
+        """A pattern of `kind` for most sections and one, often another, for the b sections."""
         rng = self.plan.dice.roll("pattern", kind)
         known = patterns_of(self.plan.genre, kind, self.plan.dice.split)
         first = rng.choice(known)
-        second = rng.choice(known) if rng.random() < SECOND_PATTERN_CHANCE else first
-        if kind not in SHARED_KINDS:
-            self.used += [first.digest, second.digest]
-        return {"other": first, "b": second}
+        return first, rng.choice(known) if rng.random() < SECOND_PATTERN_CHANCE else first
+
+    def use(self, material: Pattern | Contour) -> None:
+        """Remember `material`, unless it is common to all splits."""
+        if not (isinstance(material, Pattern) and material.kind in SHARED_KINDS):
+            self.used.append(material.digest)
+
+    def passages(self, role: Role) -> Iterator[tuple[Pattern, list[int]]]:
+        """The patterns `role` plays, each with its bars."""
+        first, second = self.pick(role)
+        for pattern, is_b in ((first, False), (second, True)):
+            bars = [bar for bar in self.bars(role) if self.is_b(bar) == is_b]
+            if bars:
+                self.use(pattern)
+                yield pattern, bars
 
     def seat(self, role: Role, instrument: Instrument) -> Seat:
         """Register of a chordal role on `instrument` in this mood."""
@@ -88,8 +101,7 @@ def _events(writer: Parts, role: Role) -> list[Event]:
     seat = writer.seat(role, instrument)
     rng = plan.dice.roll("line", role)
     events: list[Event] = []
-    for section, pattern in writer.pick(role).items():
-        bars = writer.bars(role, section)
+    for pattern, bars in writer.passages(role):
         if role == "counter":
             single = instrument.is_monophonic
             events += write_counter(pattern, plan.harmony, bars, seat, is_single=single)
@@ -103,22 +115,21 @@ def _drums(writer: Parts, role: Role) -> list[Event]:
     plan = writer.plan
     beats, density = plan.genre.meter.beats, plan.mood.density
     rng = plan.dice.roll("line", role)
-    grooves = writer.pick(role)
-    keeper = exchange_keeper(
-        grooves["other"], patterns_of(plan.genre, role, plan.dice.split), KEEPER_CHANCE, rng
-    )
-    writer.used += [keeper.digest] if keeper else []
+    others = patterns_of(plan.genre, role, plan.dice.split)
+    keeper = exchange_keeper(writer.pick(role)[0], others, KEEPER_CHANCE, rng)
     fills: dict[int, Pattern] = {}
     events: list[Event] = []
     if role == "drums":
         known = patterns_of(plan.genre, "fills", plan.dice.split)
         fills = {bar: rng.choice(known) for bar in writer.bars(role) if plan.bars[bar].has_fill}
-        writer.used += [fill.digest for fill in fills.values()]
+        for fill in fills.values():
+            writer.use(fill)
         crashes = [bar for bar in writer.bars(role) if plan.bars[bar].has_crash]
         events += crash_events(crashes, beats)
-    for section, groove in grooves.items():
-        bars = writer.bars(role, section)
-        own_keeper = keeper if section == "other" else None
+    for groove, bars in writer.passages(role):
+        own_keeper = None if writer.is_b(bars[0]) else keeper
+        if own_keeper:
+            writer.use(own_keeper)
         events += write_drums(groove, own_keeper, bars, fills, beats, density, rng)
     return events
 
@@ -130,8 +141,7 @@ def _bass(writer: Parts) -> list[Event]:
     shift = max(-4, min(4, plan.mood.register // 2))
     floor = max(instrument.low, BASS_FLOOR + rng.randrange(4) + shift)
     events: list[Event] = []
-    for section, pattern in writer.pick("bass").items():
-        bars = writer.bars("bass", section)
+    for pattern, bars in writer.passages("bass"):
         events += write_bass(pattern, plan.harmony, bars, floor, floor + 21, rng)
     return events
 
@@ -154,8 +164,12 @@ def _lead(writer: Parts, instrument: Instrument) -> list[Event]:
     )
     first, second, third = (_motif(writer, number, voice) for number in range(3))
     events: list[Event] = []
-    for section, motifs in (("other", (first, second)), ("b", (third, second))):
-        bars = [(bar, plan.bars[bar].position) for bar in writer.bars("lead", section)]
+    for is_b, motifs in ((False, (first, second)), (True, (third, second))):
+        bars = [
+            (bar, plan.bars[bar].position)
+            for bar in writer.bars("lead")
+            if writer.is_b(bar) == is_b
+        ]
         events += write_melody(motifs, plan.harmony, bars, voice)
     return events
 
@@ -165,7 +179,8 @@ def _motif(writer: Parts, number: int, voice: Voice) -> Motif:
     rng = plan.dice.roll("motif", number)
     cell = rng.choice(patterns_of(plan.genre, "lead", plan.dice.split))
     contour = rng.choice(share_of(CONTOURS, plan.dice.split))
-    writer.used += [cell.digest, contour.digest]
+    writer.use(cell)
+    writer.use(contour)
     return invent_motif(cell, contour, plan.genre.meter.beats, voice.span, voice.density, rng)
 
 
@@ -182,11 +197,13 @@ def _solo(writer: Parts) -> Part:
     rng = plan.dice.roll("line", "solo")
     figure = choose_figure(instrument, plan.genre.figures, rng)
     has_melody = figure in ("melody", "accompanied", "drone") or plan.theme is not None
-    patterns: dict[str, Pattern] = {
-        kind: writer.pick(kind)["other"]
-        for kind in ("comp", "arpeggio", "pad")
+    patterns = {
+        kind: writer.pick(kind)[0]
+        for kind in FIGURE_KINDS.get(figure, ())
         if kind in plan.genre.patterns
     }
+    for pattern in patterns.values():
+        writer.use(pattern)
     middle = (instrument.low + instrument.high) / 2 + plan.mood.register / 2
     seat = Seat(instrument.low, instrument.high, middle, plan.genre.voicing)
     bars = writer.bars("lead")

@@ -27,6 +27,11 @@ FAMILY_FIGURES: dict[Family, tuple[str, ...]] = {
 }
 # Figures that need several notes at a time.
 POLYPHONIC = frozenset({"accompanied", "block", "chorale", "drone", "strum"})
+# Kinds of patterns that figures are made of, as far as the genre writes them.
+FIGURE_KINDS = {
+    "accompanied": ("comp", "arpeggio"), "arpeggio": ("arpeggio",), "block": ("comp",),
+    "chorale": ("pad",), "strum": ("comp",),
+}  # fmt: skip
 CHORD_STYLES = {"strum": "guitar", "block": "close", "chorale": "open"}
 # Breathing instruments rest at the end of every phrase of this many bars.
 BREATH_BARS = 4
