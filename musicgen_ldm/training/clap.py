@@ -71,6 +71,7 @@ class ClapTask:
                 module.p = config.dropout
         self.models: dict[str, nn.Module] = {"clap": start.model.train()}
         self.averaged = ("clap",)
+        self._sources: dict[str, ClapDataset] = {}
 
     def _initial(self) -> ClapEmbedder:
         if self.config.init is not None:
@@ -114,7 +115,12 @@ class ClapTask:
         }
 
     def dataset(self, split: str) -> ClapDataset:
-        """Windows of spectrograms with a caption each."""
+        """Windows of spectrograms with a caption each; the same object each time."""
+        if split not in self._sources:
+            self._sources[split] = self._build_source(split)
+        return self._sources[split]
+
+    def _build_source(self, split: str) -> ClapDataset:
         assert self.extractor is not None
         clips = ClipDataset.from_config(
             self.config.data,

@@ -12,8 +12,14 @@ from transformers import SpeechT5HifiGan
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.ldm_training import LdmStageConfig
-from musicgen_ldm.data.latents import LatentEncoder, sample_moments, stack_examples
-from musicgen_ldm.data.loading import Example, ExampleSource
+from musicgen_ldm.data.latents import (
+    LatentDataset,
+    LatentEncoder,
+    sample_moments,
+    stack_examples,
+)
+from musicgen_ldm.data.loading import Example
+from musicgen_ldm.data.mixed_clips import MixedClipDataset
 from musicgen_ldm.diffusion import build_scheduler
 from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.models.bridge import Bridge, BridgeMode, fit_bridge
@@ -75,6 +81,7 @@ class LdmTask:
         }
         self.null = self.encoder.embed_text([""])  # (1, D)
         self._bridges: dict[str, Bridge] | None = None
+        self._sources: dict[str, MixedClipDataset | LatentDataset] = {}
 
     def _check_sizes(self) -> None:
         model, vae = self.config.model, self.encoder.vae.config
@@ -132,9 +139,11 @@ class LdmTask:
         trained = (p for p in self.models["unet"].parameters() if p.requires_grad)
         return {"unet": build_optimizer(trained, self.config.optim)}
 
-    def dataset(self, split: str) -> ExampleSource:
-        """Waveforms with captions, or their stored features."""
-        return build_source(self.config, split, self.encoder)
+    def dataset(self, split: str) -> MixedClipDataset | LatentDataset:
+        """Waveforms with captions, or their stored features; the same object each time."""
+        if split not in self._sources:
+            self._sources[split] = build_source(self.config, split, self.encoder)
+        return self._sources[split]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Stack waveforms or features."""
@@ -244,8 +253,7 @@ class LdmTask:
     def bridges(self) -> dict[str, Bridge]:
         """Text-to-audio bridges fitted on training clips; fitted once, for CLAP is frozen."""
         if self._bridges is None:
-            source = build_source(self.config, "train", self.encoder)
-            text, audio = training_pairs(self.config, source, self.encoder)
+            text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
             self._bridges = {mode: fit_bridge(text, audio, mode) for mode in FITTED_BRIDGES}
         return self._bridges
 

@@ -197,6 +197,15 @@ def test_stored_features_equal_those_encoded_on_the_fly(make_config):
     assert (distance.amin(dim=1) < 1e-3).all()
 
 
+def test_validation_clips_are_encoded_once(make_config):
+    task = LdmTask(make_config())
+    source = task.dataset("valid")
+    first = source[ClipRef(0, 0)]
+    source.encoder = None  # would fail if it were asked again
+    again = task.dataset("valid")[ClipRef(0, 0)]
+    assert torch.equal(first["moments"], again["moments"])
+
+
 def test_batched_embeddings_equal_those_of_single_clips(make_config):
     task = LdmTask(make_config(cache=CacheConfig(folder=None)))
     batch = batch_of(task)
