@@ -33,7 +33,9 @@ audio{display:block;width:420px}img{display:block;width:420px;height:128px}"""
 def write_report(run: RunFolder, mel: MelConfig) -> None:
     """Write `report.html` from the metrics and samples on disk."""
     curves = curves_by_name(read_metrics(run.metrics))
-    charts = "\n".join(chart(name, lines) for name, lines in sorted(curves.items()))
+    charts = "\n".join(
+        chart(name, lines) for name, lines in sorted(curves.items(), key=_losses_first)
+    )
     folders = sorted(run.samples.glob("step-*"), reverse=True)[:NEWEST_SAMPLES]
     listening = "\n".join(_samples_of_step(folder, run.path, mel) for folder in folders)
     config = html.escape((run.path / "config.yaml").read_text(encoding="utf-8"))
@@ -45,6 +47,10 @@ def write_report(run: RunFolder, mel: MelConfig) -> None:
         f"<details><summary>Configuration</summary><pre>{config}</pre></details></html>\n",
         encoding="utf-8",
     )
+
+
+def _losses_first(curve: tuple[str, dict[str, Points]]) -> tuple[bool, str]:
+    return "/" in curve[0], curve[0]  # learning rates, gradient norms and counts have a prefix
 
 
 def curves_by_name(metrics: list[dict[str, float]]) -> dict[str, dict[str, Points]]:

@@ -208,19 +208,23 @@ class VaeTask:
         """
         generator = Generator(self.vae.device).manual_seed(self.config.seed)
         count, total, squares = 0, 0.0, 0.0
-        for waveform in first_waveforms(self.dataset("train"), self.config.scale_clips).split(1):
-            mel = self._mel(waveform.to(self.vae.device))
-            latent = self.vae.encode(mel).latent_dist.sample(generator).double()
-            count += latent.numel()
-            total += float(latent.sum())
-            squares += float(latent.square().sum())
+        with full_precision(self.vae.device):
+            for waveform in first_waveforms(self.dataset("train"), self.config.scale_clips).split(
+                1
+            ):
+                mel = self._mel(waveform.to(self.vae.device))
+                latent = self.vae.encode(mel).latent_dist.sample(generator).double()
+                count += latent.numel()
+                total += float(latent.sum())
+                squares += float(latent.square().sum())
         return (squares / count - (total / count) ** 2) ** -0.5
 
 
 def griffin_lim(mel: Tensor, config: MelConfig) -> Waveform:
     """Waveform of a log-mel (N, M) without a vocoder: least-squares spectrum, iterated phase."""
-    inverse = torch.linalg.pinv(filter_bank(config).T)  # (n_fft / 2 + 1, M)
-    spectrum = (inverse @ mel.cpu().exp().T).clamp(min=0.0)
+    with full_precision(torch.device("cpu")):
+        inverse = torch.linalg.pinv(filter_bank(config).T)  # (n_fft / 2 + 1, M)
+        spectrum = (inverse @ mel.cpu().exp().T).clamp(min=0.0)
     samples = librosa.griffinlim(
         spectrum.numpy(),
         n_iter=GRIFFIN_LIM_ITERATIONS,

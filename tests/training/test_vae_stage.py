@@ -116,6 +116,16 @@ def test_adaptive_weight_balances_the_gradients_of_the_last_layer(config):
     torch.testing.assert_close(wanted.norm(), fooling.norm(), rtol=0.1, atol=0)
 
 
+def test_the_stage_runs_in_bfloat16(config):
+    run = dataclasses.replace(config.run, precision="bf16")
+    adversary = dataclasses.replace(config.adversary, start_step=0)
+    config = dataclasses.replace(config, run=run, adversary=adversary, max_steps=1)
+    trainer = Trainer(config, lambda: VaeTask(config))
+    assert trainer.fit()
+    assert all(p.dtype == torch.float32 for p in trainer.bare_models["vae"].parameters())
+    assert len(list(trainer.run.samples.rglob("*.wav"))) == 6
+
+
 def test_one_batch_can_be_overfitted(config):
     torch.manual_seed(0)
     task = VaeTask(dataclasses.replace(config, adversary=None))

@@ -138,6 +138,16 @@ def test_fine_tuning_hears_what_the_autoencoder_decodes(config, tmp_path):
         VocoderTask(dataclasses.replace(config, vae=str(tmp_path), data=data))
 
 
+def test_the_stage_runs_in_bfloat16(config):
+    run = dataclasses.replace(config.run, precision="bf16")
+    adversary = dataclasses.replace(config.adversary, start_step=0)
+    config = dataclasses.replace(config, run=run, adversary=adversary, max_steps=1)
+    trainer = Trainer(config, lambda: VocoderTask(config))
+    assert trainer.fit()
+    assert all(p.dtype == torch.float32 for p in trainer.bare_models["vocoder"].parameters())
+    assert len(list(trainer.run.samples.rglob("*.wav"))) == 6
+
+
 def test_one_batch_can_be_overfitted(config):
     torch.manual_seed(0)
     task = VocoderTask(dataclasses.replace(config, adversary=None))
