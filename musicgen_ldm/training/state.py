@@ -25,7 +25,7 @@ class Progress:
 
     Attributes:
         step: Finished optimizer steps.
-        meters: Sum and count per name since the last log line.
+        meters: Sum and count per name since the last log line, of the main process.
         skipped: (index of the clip, reason) of each unusable clip met.
         scaler: State of the fp16 loss scaler; None without one.
     """
