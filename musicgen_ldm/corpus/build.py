@@ -17,6 +17,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing.connection import wait
@@ -188,6 +189,11 @@ def _run(
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise CorpusError(
+                f"a worker process was ended from outside, perhaps for want of memory; run the "
+                f"same command with fewer than {workers} workers to go on"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

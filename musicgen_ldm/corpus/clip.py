@@ -22,7 +22,7 @@ from musicgen_ldm.corpus.genre import load_genre
 from musicgen_ldm.corpus.recipe import MAX_SEED, ClipPlan
 from musicgen_ldm.corpus.render import Rendering, SoundBank, describe, render
 from musicgen_ldm.corpus.score import Score
-from musicgen_ldm.corpus.sequence import sequence_captions
+from musicgen_ldm.corpus.sequences import Told, write_sequence_captions
 from musicgen_ldm.corpus.words import write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
 from musicgen_ldm.errors import CorpusError
@@ -59,7 +59,6 @@ class MadeClip:
 class _Piece:
     """A composed and rendered piece with its truth."""
 
-    title: str  # of the genre, as words say it
     score: Score
     rendering: Rendering
     tags: Tags
@@ -163,7 +162,7 @@ def _make_piece(
     facts = facts_of(score, by_loudness, is_swung=genre.swing.share > SWUNG_SHARE)
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
     captions = write_captions(tags, facts, rng, split=plan.split)
-    return _Piece(genre.title, score, rendering, tags, facts, captions, tuple(override))
+    return _Piece(score, rendering, tags, facts, captions, tuple(override))
 
 
 def _tags(score: Score, rendering: Rendering) -> Tags:
@@ -223,8 +222,8 @@ def _captions(plan: ClipPlan, pieces: list[_Piece]) -> tuple[str, ...]:
         return pieces[0].captions
     # Both orders draw alike, so that a pair of captions differs in the order and in little else.
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
-    first, second = ((piece.title, piece.tags, piece.facts) for piece in pieces)
-    return sequence_captions(first, second, rng, split=plan.split)
+    first, second = (Told(piece.tags, piece.facts) for piece in pieces)
+    return write_sequence_captions(first, second, rng, split=plan.split)
 
 
 def _common_tags(tags: list[Tags]) -> Tags:

@@ -13,13 +13,13 @@ from musicgen_ldm.corpus.score import Role
 
 FloatArray = npt.NDArray[np.float32]
 
-# Loudness of a role's stem relative to the lead, dB.
+# Loudness of a role's stem relative to STEM_TARGET_DB.
 ROLE_LEVELS_DB: dict[Role, float] = {
-    "drums": 0.5, "bass": -1.0, "comp": -4.5, "arpeggio": -5.0, "pad": -7.5, "lead": 0.0,
+    "drums": 0.5, "bass": -1.0, "comp": -4.5, "arpeggio": -5.0, "pad": -7.5, "lead": 1.5,
     "counter": -4.0, "percussion": -6.0, "fx": -13.0,
 }  # fmt: skip
 LEVEL_SPREAD_DB = 1.8  # standard deviation of a mixer's taste
-STEM_TARGET_DB = -20.0  # loudness of the lead before the master
+STEM_TARGET_DB = -20.0  # loudness of a stem before the master
 NAMED_WITHIN_DB = 20.0  # a stem may be named in words if it is this close to the loudest
 BLOCK_S = 0.4  # loudness is gated in blocks of this length (ITU-R BS.1770)
 GATE_DB = -20.0  # blocks this far below the loudest block do not count
@@ -66,7 +66,8 @@ def loudness_db(samples: FloatArray, sample_rate: int) -> float:
     spectra = rfft(padded.reshape(2, -1, block))
     power = np.square(spectra.real) + np.square(spectra.imag)
     # Parseval: both halves of the spectrum, scaled to the mean square of the samples.
-    blocks = (power.mean(axis=0) @ k_weights(block, sample_rate)) * 2 / block**2
+    # A sum rather than a matrix product: BLAS rounds otherwise on another number of threads.
+    blocks = (power.mean(axis=0) * k_weights(block, sample_rate)).sum(axis=1) * 2 / block**2
     if blocks.max() <= 0:
         return -math.inf
     active = blocks[blocks > blocks.max() * 10 ** (GATE_DB / 10)]

@@ -135,8 +135,9 @@ def plan_clips(
         if chance < preset.contrast / 2:
             attribute = ATTRIBUTES[rng.integers(len(ATTRIBUTES))]
             plans += _pair(name, common | {"recipe": "contrast", "attribute": attribute})
-        elif chance < (preset.contrast + preset.order) / 2:
-            other = (next(turns), int(rng.integers(MAX_SEED)))
+        elif chance < (preset.contrast + preset.order) / 2 and turns.num_genres > 1:
+            follower = next(genre for genre in turns if genre != common["genre"])
+            other = (follower, int(rng.integers(MAX_SEED)))
             plans += _pair(name, common | {"recipe": "order", "other": other})
         else:
             plans.append(ClipPlan(id=name, **common))
@@ -161,6 +162,7 @@ class _Turns(Iterator[str]):
         self._weights = weights / weights.sum()
         self._rounds: dict[str, list[str]] = {kind: [] for kind in self._by_kind}
         self._rng = rng
+        self.num_genres = len(set(genres))
 
     def __next__(self) -> str:
         kind = str(self._rng.choice(list(self._by_kind), p=self._weights))
