@@ -1,5 +1,6 @@
 """Fixtures that every area shares: a random tiny checkpoint, short sounds, no network."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import soundfile
 
 from musicgen_ldm.checkpoint import Checkpoint, initialise, save
 from musicgen_ldm.pipeline import MusicLDM
+
+# Test workers that compile at the same time overwrite each other's machine code in numba's shared
+# cache, and crash. Nothing imported above has loaded numba, which reads this once.
+_CACHE = Path(__file__).parents[1] / ".pytest_cache" / "numba"
+os.environ["NUMBA_CACHE_DIR"] = str(_CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 
 
 @pytest.fixture(autouse=True)
