@@ -19,11 +19,12 @@ from musicgen_ldm.corpus.compose import compose
 from musicgen_ldm.corpus.contrast import contrast_override
 from musicgen_ldm.corpus.facts import Facts, facts_of
 from musicgen_ldm.corpus.genre import load_genre
+from musicgen_ldm.corpus.negatives import HardNegative
 from musicgen_ldm.corpus.recipe import MAX_SEED, ClipPlan
 from musicgen_ldm.corpus.render import Rendering, SoundBank, describe, render
 from musicgen_ldm.corpus.score import Score
 from musicgen_ldm.corpus.sequences import Told, write_sequence_captions
-from musicgen_ldm.corpus.words import write_captions
+from musicgen_ldm.corpus.words import hard_negatives, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
 from musicgen_ldm.errors import CorpusError
 
@@ -64,6 +65,7 @@ class _Piece:
     tags: Tags
     facts: Facts
     captions: tuple[str, ...]
+    near_misses: tuple[HardNegative, ...]
     changed: tuple[str, ...]  # what the pair of a contrast clip differs in
 
 
@@ -162,7 +164,9 @@ def _make_piece(
     facts = facts_of(score, by_loudness, is_swung=genre.swing.share > SWUNG_SHARE)
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
     captions = write_captions(tags, facts, rng, split=plan.split)
-    return _Piece(score, rendering, tags, facts, captions, tuple(override))
+    # Held-out words stay out of training: only the train split teaches with false captions.
+    near_misses = tuple(hard_negatives(tags, facts, rng)) if plan.split == "train" else ()
+    return _Piece(score, rendering, tags, facts, captions, near_misses, tuple(override))
 
 
 def _tags(score: Score, rendering: Rendering) -> Tags:
@@ -263,6 +267,8 @@ def _extra(plan: ClipPlan, placed: list[tuple[float, _Piece]]) -> dict[str, Any]
         "levels_db": first.rendering.levels_db,
         "facts": first.facts.to_json(),
     }
+    if len(placed) == 1:
+        extra["hard_negatives"] = [near_miss._asdict() for near_miss in first.near_misses]
     if plan.pair:
         extra["pair"] = {
             "id": plan.pair,

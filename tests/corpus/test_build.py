@@ -98,6 +98,15 @@ def test_manifest_tells_the_truth_about_files_and_times(corpus):
         assert set(clip.tags.instruments) <= set(clip.extra["levels_db"])
 
 
+def test_train_clips_bring_captions_that_are_false_in_one_attribute(corpus):
+    clips = list(read_manifest(corpus / "manifest.jsonl"))
+    assert any(clip.extra["hard_negatives"] for clip in clips)
+    for clip in clips:
+        for pair in clip.extra["hard_negatives"]:
+            assert pair["caption"] != pair["positive"]
+            assert pair["changed"] in ("instrument", "tempo", "genre", "drums", "mood", "key")
+
+
 def test_no_temporary_files_remain(corpus):
     assert {path.name for path in corpus.iterdir()} == {"audio", "corpus.json", "manifest.jsonl"}
     assert all(path.suffix == ".flac" for path in (corpus / "audio").iterdir())
