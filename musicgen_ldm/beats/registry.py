@@ -30,11 +30,11 @@ _MAKERS: dict[str, Callable[[], BeatTracker]] = {
     "librosa": _librosa,
     "beatnet": _beatnet,
 }
-DEFAULT = "librosa"
+DEFAULT = "tcn"  # wins benchmarks/beat_trackers.py; docs/lab-log.md has the table
 TRACKERS = tuple(_MAKERS)
 
 
-@lru_cache(maxsize=len(_MAKERS))
+@lru_cache(maxsize=len(_MAKERS) + 1)
 def get_tracker(name: str = "auto") -> BeatTracker:
     """The beat tracker called `name`, loaded once a process.
 
@@ -46,7 +46,7 @@ def get_tracker(name: str = "auto") -> BeatTracker:
         MissingExtraError: If the tracker needs a package that is not installed.
     """
     if name == "auto":
-        name = DEFAULT
+        return get_tracker(DEFAULT)
     if name not in _MAKERS:
         raise ConfigError(f"beat tracker {name!r}: known are auto, {', '.join(TRACKERS)}")
     return _MAKERS[name]()

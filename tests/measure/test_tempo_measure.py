@@ -39,7 +39,7 @@ def test_tempo_does_not_depend_on_level_or_channels():
 def test_silence_and_steady_tones_have_no_confident_tempo():
     assert measure_tempo(Waveform(np.zeros(RATE * 5), RATE), "librosa") == Tempo(None, 0.0)
     tone = Waveform(0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE * 5) / RATE), RATE)
-    assert measure_tempo(tone, "librosa").confidence < measure_tempo(click_track(120)).confidence
+    assert measure_tempo(tone).confidence < 0.5 * measure_tempo(click_track(120)).confidence
 
 
 def test_unknown_tracker_names_the_known_ones():
