@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 from transformers import ClapModel
 
 from musicgen_ldm.audio import Waveform
@@ -273,7 +274,9 @@ class ClapTask:
     def _embed_text(self, sentences: list[str]) -> Tensor:
         device = self._clap.device
         tokens = {k: v.to(device) for k, v in self._tokenise(sentences).items()}
-        return self._clap.get_text_features(**tokens).pooler_output.float()
+        # Not `get_text_features`, which returns another type in each generation of transformers.
+        hidden = self._clap.text_model(**tokens).pooler_output
+        return F.normalize(self._clap.text_projection(hidden), dim=-1).float()
 
     def samples(self, generator: Generator) -> dict[str, Waveform]:
         """Nothing: embeddings make no sound."""
