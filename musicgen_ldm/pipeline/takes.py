@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from musicgen_ldm.audio import Waveform
+from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.measure import (
@@ -67,9 +67,20 @@ def measure(
     }
     if waveform.seconds < MIN_MEASURED_S or "silent" in health.faults:
         return found
-    beginning = excerpt(waveform, 0.0, MAX_MEASURED_S)
+    found |= _tempo_and_key(excerpt(waveform, 0.0, MAX_MEASURED_S), request)
+    if request.loop:
+        found["seam"] = loop_seam_score(waveform)
+    elif seams_s:
+        found["seam"] = max(_seam(waveform, seam_s) for seam_s in seams_s)
+    return found
+
+
+def _tempo_and_key(beginning: Waveform, request: GenerateRequest) -> dict[str, Any]:
+    # A sound may be silent at first and not at all later on.
+    if rms_dbfs(beginning.mono) < SILENCE_DBFS:
+        return {}
     tempo, key = measure_tempo(beginning), measure_key(beginning)
-    found |= {
+    found: dict[str, Any] = {
         "bpm": tempo.bpm,
         "bpm_confidence": tempo.confidence,
         "key": str(key),
@@ -79,10 +90,6 @@ def measure(
         found["tempo_agreement"] = tempo_agreement(request.bpm, tempo)
     if request.key is not None:
         found["key_agreement"] = key_agreement(parse_key(request.key), key)
-    if request.loop:
-        found["seam"] = loop_seam_score(waveform)
-    elif seams_s:
-        found["seam"] = max(_seam(waveform, seam_s) for seam_s in seams_s)
     return found
 
 
@@ -95,7 +102,9 @@ def excerpt(waveform: Waveform, start_s: float, end_s: float) -> Waveform:
 
 def _seam(waveform: Waveform, seam_s: float) -> float:
     start_s = max(0.0, seam_s - SEAM_CONTEXT_S)
-    return seam_score(excerpt(waveform, start_s, seam_s + SEAM_CONTEXT_S), seam_s - start_s)
+    around = excerpt(waveform, start_s, seam_s + SEAM_CONTEXT_S)
+    # Nothing can be heard in digital silence, a seam neither.
+    return seam_score(around, seam_s - start_s) if peak(around.mono) else 0.0
 
 
 def score(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicgen_ldm import GenerateRequest, MusicLDM
+from musicgen_ldm import GenerateRequest, MusicLDM, Waveform
 from musicgen_ldm.bank import build
 from musicgen_ldm.checkpoint import load
 from musicgen_ldm.pipeline.takes import excerpt, measure, score
@@ -62,3 +62,12 @@ def test_excerpts_are_clipped_to_the_sound(tiny_model: MusicLDM) -> None:
     waveform = tiny_model.generate(REQUEST)[0].waveform
     assert excerpt(waveform, -1.0, 0.5).seconds == 0.5
     assert excerpt(waveform, 1.0, 99.0).seconds == pytest.approx(0.5)
+
+
+def test_sound_that_begins_in_silence_is_measured_as_far_as_it_goes() -> None:
+    samples = np.zeros((1, 70 * 16_000), dtype=np.float32)
+    samples[0, 65 * 16_000 :] = 0.3 * np.sin(np.arange(5 * 16_000) / 10)
+    found = measure(Waveform(samples, 16_000), REQUEST, (5.0,))
+    assert "bpm" not in found
+    assert found["seam"] == 0.0
+    assert "gaps" in found["faults"]
