@@ -37,6 +37,8 @@ class Checkpoint:
         bridges: Fitted steps from text to audio embedding, by name; "none" needs no entry.
         bank: Novelty bank of the training clips; None if the checkpoint carries none.
         sampling: Default sampling, chosen by measurement for our own checkpoints.
+        name: What records call it: its own name, a hub id, or its folder's last part. Never a
+            path, which would tell a stranger about this machine.
         folder: Where it was read from; None for one made in memory.
         metadata: Content of `musicgen_ldm.json`, empty for other people's checkpoints.
     """
@@ -50,6 +52,7 @@ class Checkpoint:
     bridges: dict[str, Bridge] = field(default_factory=dict)
     bank: Bank | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    name: str = "unnamed"
     folder: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -99,6 +102,7 @@ def initialise(preset: str, *, seed: int = 0) -> Checkpoint:
             ),
             scheduler=build_scheduler(config.diffusion),
             mel=config.mel,
+            name=preset,
             metadata={"preset": preset, "model": asdict(config)},
         )
     return checkpoint.to(torch.device("cpu"))

@@ -76,10 +76,16 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         bridges=_load_bridges(folder / BRIDGE_FOLDER),
         bank=Bank.open(folder / BANK_FOLDER) if (folder / BANK_FOLDER).is_dir() else None,
         sampling=_sampling_config(metadata),
+        name=metadata.get("name") or _name(name, folder),
         folder=folder,
         metadata=metadata,
     )
     return checkpoint.to(torch.device("cpu"))
+
+
+def _name(given: str | Path, folder: Path) -> str:
+    is_path = Path(given).is_dir()
+    return folder.resolve().name if is_path else str(given)
 
 
 def _refuse_pickles(folder: Path) -> None:

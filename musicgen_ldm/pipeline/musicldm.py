@@ -185,10 +185,7 @@ class MusicLDM:
             "sampling": asdict(config),
             "request": alone.to_json(),
             "sources": sources,
-            "checkpoint": {
-                "name": str(self.checkpoint.metadata.get("name", self.checkpoint.folder)),
-                "sha256": self.identity,
-            },
+            "checkpoint": {"name": self.checkpoint.name, "sha256": self.identity},
             "device": self.device.type,
         }
 

@@ -132,7 +132,7 @@ def test_one_batch_can_be_overfitted(config):
     optimizer = task.optimizers()["vae"].optimizer
     mel = task._mel(torch.from_numpy(task.dataset("train")[_ref()]["waveform"])[None])
     errors = []
-    for _ in range(80):
+    for _ in range(300):
         outputs = task.models["vae"](mel, None)
         losses = task._losses(mel, *outputs)
         task._weighted(losses).backward()
