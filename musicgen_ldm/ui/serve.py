@@ -16,6 +16,7 @@ from musicgen_ldm.ui.options import config_from
 from musicgen_ldm.ui.page import build_page
 
 PRUNE_EVERY_S = 3_600.0
+SHUTDOWN_S = 2
 # Focus stays visible, wide things scroll inside themselves on a phone, and nothing moves for
 # those who asked their system for less motion.
 CSS = """
@@ -66,7 +67,14 @@ def serve(args: argparse.Namespace) -> None:
     """Run until interrupted."""
     config = config_from(args)
     _prune_regularly(config)
-    uvicorn.run(build_app(config), host=config.host, port=config.port, log_level="warning")
+    uvicorn.run(
+        build_app(config),
+        host=config.host,
+        port=config.port,
+        log_level="warning",
+        # An open page holds a connection for ever; Ctrl-C must not wait for it.
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
 
 
 def _prune_regularly(config: DemoConfig) -> None:
