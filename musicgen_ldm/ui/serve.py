@@ -21,7 +21,10 @@ SHUTDOWN_S = 2
 # those who asked their system for less motion.
 CSS = """
 :focus-visible { outline: 3px solid #2f9e8f !important; outline-offset: 2px; }
-.gradio-container { max-width: 1100px !important; margin: auto; }
+.gradio-container { max-width: min(1100px, 100%) !important; margin: auto; }
+.gradio-container main, .gradio-container .column, .tabs, .tab-wrapper {
+  min-width: 0 !important; max-width: 100% !important;
+}
 @media (prefers-reduced-motion: reduce) {
   *, *::before, *::after { animation: none !important; transition: none !important; }
 }
@@ -56,10 +59,28 @@ def build_app(config: DemoConfig) -> FastAPI:
         auth=config.credentials,
         max_file_size=f"{config.max_upload_mb}mb",
         allowed_paths=[str(config.outputs.resolve())],
-        theme=gr.themes.Soft(primary_hue="teal"),
+        theme=build_theme(),
         css=CSS,
         footer_links=["api"],
         ssr_mode=False,
+    )
+
+
+def build_theme() -> gr.themes.Base:
+    """Gradio's soft theme with text dark enough to read (WCAG AA, 4.5 to 1), light and dark."""
+    return gr.themes.Soft(primary_hue="teal").set(
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_100",
+        block_label_text_color="*neutral_800",
+        block_label_text_color_dark="*neutral_100",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        color_accent="*primary_800",
+        button_primary_background_fill="*primary_800",
+        button_primary_background_fill_hover="*primary_900",
+        button_primary_text_color="white",
     )
 
 
