@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import SpeechT5HifiGan
 
-from musicgen_ldm.models.vae import decode, encode
+from musicgen_ldm.models.vae import decode, encode, reduction
 from musicgen_ldm.models.vocoder import vocode
 from musicgen_ldm.windows import iterate_windows
 
@@ -58,7 +58,7 @@ def mel_to_latent(vae: AutoencoderKL, mel: Tensor, chunk: int) -> Tensor:
         mel: Log-mel.
         chunk: Mel frames per window, a multiple of the factor.
     """
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    factor = reduction(vae)
     return _blend_windows(
         mel.to(vae.dtype), chunk, 1 / factor, lambda part: encode(vae, part)
     ).float()
@@ -74,7 +74,7 @@ def latent_to_mel(vae: AutoencoderKL, latent: Tensor, chunk: int, *, circular: b
         chunk: Latent frames per window.
         circular: Decode with the end as context of the beginning and the other way round.
     """
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    factor = reduction(vae)
     context = min(CIRCLE_CONTEXT, latent.shape[2]) if circular else 0
     if context:
         latent = torch.cat([latent[:, :, -context:], latent, latent[:, :, :context]], dim=2)

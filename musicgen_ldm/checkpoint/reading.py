@@ -26,6 +26,7 @@ from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.errors import CheckpointError, MusicGenError
 from musicgen_ldm.models.bridge import Bridge
 from musicgen_ldm.models.clap import ClapEmbedder
+from musicgen_ldm.models.vocoder import hop_length
 
 # Keys that came and went between transformers versions and carry no weights.
 HARMLESS_KEYS = ("position_ids", "num_batches_tracked")
@@ -160,14 +161,11 @@ def _reference_heads(unet_config: Mapping[str, Any]) -> dict[str, Any]:
 def _mel_config(metadata: Mapping[str, Any], vocoder: SpeechT5HifiGan) -> MelConfig:
     if "model" in metadata:
         return MelConfig(**metadata["model"]["mel"])
-    hop = 1
-    for rate in vocoder.config.upsample_rates:
-        hop *= rate
     rate = vocoder.config.sampling_rate
     return MelConfig(
         sample_rate=rate,
         num_bins=vocoder.config.model_in_dim,
-        hop_length=hop,
+        hop_length=hop_length(vocoder),
         fmax=rate / 2,
     )
 

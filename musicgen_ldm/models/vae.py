@@ -23,6 +23,11 @@ def build_vae(config: VaeConfig) -> AutoencoderKL:
     )
 
 
+def reduction(vae: AutoencoderKL) -> int:
+    """By how much time and frequency shrink from mel to latent."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
 def encode(vae: AutoencoderKL, mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Latent of a mel, scaled to about unit variance.
 

@@ -1,5 +1,7 @@
 """The vocoder: log-mel (B, 1, N, M) -> waveform (B, T)."""
 
+import math
+
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
@@ -31,13 +33,15 @@ def build_vocoder(config: VocoderConfig, mel: MelConfig) -> SpeechT5HifiGan:
     return vocoder
 
 
+def hop_length(vocoder: SpeechT5HifiGan) -> int:
+    """Samples that one mel frame becomes."""
+    return math.prod(vocoder.config.upsample_rates)
+
+
 def vocode(vocoder: SpeechT5HifiGan, mel: Tensor) -> Tensor:
     """Waveform (B, T) in [-1, 1] with T = N * hop.
 
     The transposed convolutions add a tail of 32 samples, which is cut.
     """
-    hop = 1
-    for rate in vocoder.config.upsample_rates:
-        hop *= rate
     frames = mel.squeeze(1)  # (B, N, M)
-    return vocoder(frames).reshape(len(frames), -1)[:, : frames.shape[1] * hop]
+    return vocoder(frames).reshape(len(frames), -1)[:, : frames.shape[1] * hop_length(vocoder)]

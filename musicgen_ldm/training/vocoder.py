@@ -23,7 +23,7 @@ from musicgen_ldm.models.discriminators import (
     least_squares_loss,
     split_judgements,
 )
-from musicgen_ldm.models.vae import decode, encode
+from musicgen_ldm.models.vae import decode, encode, reduction
 from musicgen_ldm.models.vocoder import build_vocoder, vocode
 from musicgen_ldm.training.components import NUM_LISTENING_CLIPS, first_waveforms, load_component
 from musicgen_ldm.training.spectral import multi_resolution_stft_loss
@@ -84,7 +84,7 @@ class VocoderTask:
 
     def _load_vae(self, path: str) -> nn.Module:
         vae = load_component(AutoencoderKL, path, "vae")
-        factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        factor = reduction(vae)
         num_frames = self.mel_config.num_frames(self.config.data.seconds)
         if num_frames % factor:
             raise ConfigError(
