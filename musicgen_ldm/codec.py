@@ -17,7 +17,7 @@ from musicgen_ldm.models.vocoder import vocode
 from musicgen_ldm.windows import iterate_windows
 
 VOCODER_CONTEXT = 32  # mel frames; HiFi-GAN V1 sees 21 to either side
-VOCODER_CHUNK = 1024  # mel frames, one training clip
+VOCODER_CHUNK = 512  # mel frames; half a training clip takes half the memory and no more time
 CIRCLE_CONTEXT = 16  # latent frames wrapped around a loop before decoding
 
 

@@ -25,6 +25,9 @@ class DemoConfig:
         keep_days: Age after which files that are no favourites are deleted.
         keep_mb: Size of all files above which the oldest non-favourites are deleted.
         device: "auto", "cpu", "cuda" or "mps".
+        train_audio: Folder that the paths in a checkpoint's novelty bank start from, which is
+            that of the training manifest; where it is missing, near clips cannot be heard.
+        mcp: Offer the page's function to agents over the Model Context Protocol.
     """
 
     checkpoint: str = "pocket"
@@ -41,6 +44,8 @@ class DemoConfig:
     keep_days: float = 30.0
     keep_mb: float = 2_000.0
     device: str = "auto"
+    train_audio: Path = Path("data/corpus")
+    mcp: bool = False
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the first request."""

@@ -59,10 +59,12 @@ class CacheConfig:
     Attributes:
         folder: Where to; None encodes on the fly, with fresh crops and mixtures for ever.
         variants: Epochs of crops and mixtures that are stored before they recur.
+        half: Encode in bfloat16, up to four times as fast on a CPU that has it.
     """
 
     folder: str | None = None
     variants: int = 1
+    half: bool = False
 
     def __post_init__(self) -> None:
         """Check the range."""

@@ -6,14 +6,15 @@ from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.errors import ConfigError
 
-TAGGER_MEL = MelConfig()  # the project's mel: 16 kHz, 64 bins, 10 ms
+# Twice the project's hop: a tag lasts, and half the frames are half the work.
+TAGGER_MEL = MelConfig(hop_length=320)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaggerNetworkConfig:
     """Size of the convolutional tagger (Kong et al. 2020, CNN14 made smaller)."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)  # of each block; a block halves both axes
+    channels: tuple[int, ...] = (32, 64, 128, 256)  # of each block; a block halves both axes
     embedding_dim: int = 256
     dropout: float = 0.2
 
@@ -50,4 +51,8 @@ class TaggerStageConfig(StageConfig):
     network: TaggerNetworkConfig = field(default_factory=TaggerNetworkConfig)
     tempo: TempoBins = field(default_factory=TempoBins)
     mixup: bool = True  # blend pairs of examples and their targets (Zhang et al. 2018)
+    # Spectra are tilted by up to this between the lowest and the highest bin, so that the tagger
+    # learns instruments and not the colour of a mix or of a codec.
+    tilt_db: float = 6.0
     min_clips: int = 20  # rarer instruments and genres are not learned
+    cache: str | None = None  # folder of spectrograms; None computes them again in each epoch

@@ -51,15 +51,24 @@ class LatentEncoder:
         vocoder: Only latent mixtures are decoded with it.
         clap: Trained CLAP.
         mel: Signal numbers.
+        half: Run the autoencoder's encoder in bfloat16: up to four times as fast on a CPU that
+            has it, at an error far below the posterior's own width.
     """
 
     def __init__(
-        self, vae: AutoencoderKL, vocoder: SpeechT5HifiGan, clap: ClapEmbedder, mel: MelConfig
+        self,
+        vae: AutoencoderKL,
+        vocoder: SpeechT5HifiGan,
+        clap: ClapEmbedder,
+        mel: MelConfig,
+        *,
+        half: bool = False,
     ) -> None:
         self.vae = vae
         self.vocoder = vocoder
         self.clap = clap
         self.mel = mel
+        self.half = half
 
     @torch.no_grad()
     def encode(self, batch: dict[str, Any], generator: Generator) -> Encoded:
@@ -106,8 +115,11 @@ class LatentEncoder:
         return Encoded(torch.cat([mean, variance.log()], dim=1), latent, self.embed_audio(sound))
 
     def posterior(self, waveform: Tensor) -> DiagonalGaussianDistribution:
-        """VAE posterior of waveforms (B, T)."""
-        return self.vae.encode(log_mel(waveform, self.mel)).latent_dist
+        """VAE posterior of waveforms (B, T), in single precision."""
+        mel = log_mel(waveform, self.mel)
+        with torch.autocast(mel.device.type, torch.bfloat16, enabled=self.half):
+            parameters = self.vae.encode(mel).latent_dist.parameters
+        return DiagonalGaussianDistribution(parameters.float())
 
     def scaled(self, latent: Tensor) -> Tensor:
         """A raw latent at about unit variance."""

@@ -101,7 +101,7 @@ def rows(
 def _entry(clip: Analysis, source: Source) -> dict[str, Any]:
     file = clip.file
     record = source.records.get(file.id)
-    entry = {
+    entry: dict[str, Any] = {
         "id": file.id,
         "path": os.path.relpath(file.path, source.root),
         "start_s": file.start_s,
@@ -112,6 +112,9 @@ def _entry(clip: Analysis, source: Source) -> dict[str, Any]:
         "source": record.source if record else None,
         "attribution": record.attribution if record else None,
     }
+    if record and "seed" in record.extra and "pair" not in record.extra:
+        # With these `corpus play` renders the clip again; half of a pair takes more.
+        entry |= {"seed": record.extra["seed"], "genre": record.tags.genre, "split": record.split}
     # All clips cut from one file are one track: they must not count as each other's neighbours.
     return {**entry, "track": entry["sha256"]}
 

@@ -51,7 +51,7 @@ def build_clap(config: ClapConfig) -> ClapModel:
                 "depths": list(audio.depths),
                 "num_attention_heads": list(audio.num_heads),
                 "num_mel_bins": NUM_BINS,
-                "spec_size": 256,
+                "spec_size": audio.spec_size,
                 "enable_fusion": False,
                 "projection_dim": config.embedding_dim,
             },

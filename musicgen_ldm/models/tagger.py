@@ -1,4 +1,4 @@
-"""The tagger: a small PANNs that hears instruments, genre and tempo (Kong et al. 2020).
+"""The tagger: a small PANNs that hears instruments, genre, tempo and traits (Kong et al. 2020).
 
 It is the offline classifier of the evaluation and is kept apart from everything that trains or
 ranks the generator. Shapes: mel (B, 1, N, M), embedding (B, D).
@@ -6,6 +6,7 @@ ranks the generator. Shapes: mel (B, 1, N, M), embedding (B, D).
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from musicgen_ldm.config.tagger_training import TAGGER_MEL, TaggerNetworkConfig, TempoBins
 from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.mel import log_mel
 
 FILE_NAME = "tagger.safetensors"
-FORMAT = "musicgen_ldm.tagger.v1"
+FORMAT = "musicgen_ldm.tagger.v2"
+LEVEL_RMS = 0.1  # that every sound is brought to: loudness is no tag
+QUIETEST_RMS = 1e-4  # -80 dBFS; what is quieter is not raised all the way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,18 @@ class Vocabulary:
 
     instruments: tuple[str, ...]
     genres: tuple[str, ...]
+    traits: tuple[str, ...]
     tempo: TempoBins
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Classes of each head, in the order of their rows."""
+        return {
+            "instruments": len(self.instruments),
+            "genre": len(self.genres),
+            "tempo": self.tempo.count,
+            "traits": len(self.traits),
+        }
 
 
 @dataclass(frozen=True)
@@ -38,48 +53,66 @@ class TaggerOutput:
         instruments: (B, I) logits, each a yes or no of its own.
         genre: (B, G) logits of exclusive classes.
         tempo: (B, K) logits of exclusive bins.
+        traits: (B, R) logits, each a yes or no of its own.
     """
 
     embedding: Tensor
     instruments: Tensor
     genre: Tensor
     tempo: Tensor
+    traits: Tensor
 
 
-class Block(nn.Sequential):
-    """Two convolutions, then half the frames and half the bins."""
+def tagger_mel(waveform: Tensor) -> Tensor:
+    """What the tagger hears of waveforms (B, T) at 16 kHz: levelled log-mels (B, 1, N, M)."""
+    rms = waveform.square().mean(dim=1, keepdim=True).sqrt()
+    return log_mel(waveform * (LEVEL_RMS / rms.clamp(min=QUIETEST_RMS)), TAGGER_MEL)
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+
+class Layer(nn.Sequential):
+    """Convolution, normalisation, rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-            nn.AvgPool2d(2),
         )
 
 
+def build_blocks(channels: tuple[int, ...]) -> nn.Sequential:
+    """One layer at the full resolution's half, then two a block; each block halves both axes.
+
+    PANNs convolve twice before the first pooling; that alone would take most of the time.
+    """
+    blocks: list[nn.Module] = [Layer(1, channels[0], kernel=5, stride=2)]
+    for inputs, outputs in pairwise(channels):
+        blocks.append(nn.Sequential(Layer(inputs, outputs, stride=2), Layer(outputs, outputs)))
+    return nn.Sequential(*blocks)
+
+
 class Tagger(nn.Module):
-    """Mel to embedding and three heads.
+    """Mel to embedding and four heads.
 
     Args:
         config: Sizes.
         vocabulary: Classes of the heads.
+
+    Attributes:
+        threshold: Logit from which an instrument counts as present, as the stage calibrated it.
     """
+
+    threshold: float = 0.0
 
     def __init__(self, config: TaggerNetworkConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        widths = (1, *config.channels)
-        self.norm = nn.BatchNorm1d(TAGGER_MEL.num_bins)
-        self.blocks = nn.Sequential(*map(Block, widths, widths[1:]))
+        # Without an affine part no gradient has to travel back through the widest layer.
+        self.norm = nn.BatchNorm1d(TAGGER_MEL.num_bins, affine=False)
+        self.blocks = build_blocks(config.channels)
         self.embed = nn.Linear(config.channels[-1], config.embedding_dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.instruments = nn.Linear(config.embedding_dim, len(vocabulary.instruments))
-        self.genre = nn.Linear(config.embedding_dim, len(vocabulary.genres))
-        self.tempo = nn.Linear(config.embedding_dim, vocabulary.tempo.count)
+        self.heads = nn.Linear(config.embedding_dim, sum(vocabulary.sizes.values()))
 
     def forward(self, mel: Tensor) -> TaggerOutput:
         """Logits of a log-mel (B, 1, N, M) of any length from 2^blocks frames on."""
@@ -87,10 +120,8 @@ class Tagger(nn.Module):
         features = self.blocks(normalised).mean(dim=3)  # (B, channels, N')
         pooled = features.mean(dim=2) + features.amax(dim=2)
         embedding = torch.relu(self.embed(self.dropout(pooled)))
-        shared = self.dropout(embedding)
-        return TaggerOutput(
-            embedding, self.instruments(shared), self.genre(shared), self.tempo(shared)
-        )
+        logits = self.heads(self.dropout(embedding))
+        return TaggerOutput(embedding, *logits.split(list(self.vocabulary.sizes.values()), dim=1))
 
 
 def tempo_bin(bpm: float, bins: TempoBins) -> int:
@@ -110,6 +141,7 @@ def save_tagger(network: Tagger, path: Path) -> None:
         "network": json.dumps(asdict(network.config)),
         "vocabulary": json.dumps(asdict(network.vocabulary)),
         "mel": json.dumps(asdict(TAGGER_MEL)),
+        "threshold": json.dumps(network.threshold),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
@@ -140,8 +172,10 @@ def load_tagger(path: Path) -> Tagger:
     vocabulary = Vocabulary(
         instruments=tuple(words["instruments"]),
         genres=tuple(words["genres"]),
+        traits=tuple(words["traits"]),
         tempo=TempoBins(**words["tempo"]),
     )
     network = Tagger(config, vocabulary)
     network.load_state_dict(tensors)
+    network.threshold = json.loads(metadata["threshold"])
     return network.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from musicgen_ldm.audio import FloatArray
+from musicgen_ldm.audio import FloatArray, Waveform
 from musicgen_ldm.checkpoint import Checkpoint, identity, load, save
 from musicgen_ldm.codec import latent_to_mel, mel_to_waveform, resize_circular
 from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
@@ -108,42 +108,63 @@ class MusicLDM:
         """
         if request.key is not None:
             parse_key(request.key)
-        config = self.sampling(request)
         sources = {role: _file_hash(path) for role, path in request.source_files.items()}
         with _memory_as_request_error(request):
-            condition = make_condition(self.checkpoint, request, config.bridge)
+            condition = make_condition(self.checkpoint, request, self.sampling(request).bridge)
             plan = make_plan(self.checkpoint, request)
             for index in range(request.first_take, request.first_take + request.takes):
-                yield self._render(request, config, condition, plan, index, sources, on_progress)
+                start = time.perf_counter()
+                waveform = self.draw(request, condition, plan, index, on_progress=on_progress)
+                render_s = time.perf_counter() - start
+                yield self._judged(waveform, request, plan, index, sources, render_s)
 
-    def _render(
+    def draw(
         self,
         request: GenerateRequest,
-        config: SamplingConfig,
         condition: Condition,
         plan: Plan,
         index: int,
-        sources: dict[str, str],
-        on_progress: ProgressCallback | None,
-    ) -> Take:
-        start = time.perf_counter()
+        *,
+        on_progress: ProgressCallback | None = None,
+    ) -> Waveform:
+        """The sound of one take, neither measured nor scored.
+
+        Args:
+            request: Gives the seed and the sampling; all else follows from condition and plan.
+            condition: What to draw, from `make_condition` or from embeddings of one's own.
+            plan: How the request is drawn, from `make_plan`.
+            index: Number of the take; with the seed it determines the noise.
+            on_progress: See `generate`.
+
+        Raises:
+            NumericsError: If a value stops being finite.
+        """
         latent = sample(
             self.checkpoint.unet,
             self.checkpoint.scheduler,
             condition,
             plan.canvas,
-            config,
+            self.sampling(request),
             take_generator(request.seed, index),
             known=plan.known,
             init=plan.init,
             strength=plan.strength,
             on_progress=None if on_progress is None else lambda step: on_progress(index, step),
         )
-        waveform = plan.finish(self._decode(latent, plan))
-        render_s = time.perf_counter() - start
+        return plan.finish(self._decode(latent, plan))
+
+    def _judged(
+        self,
+        waveform: Waveform,
+        request: GenerateRequest,
+        plan: Plan,
+        index: int,
+        sources: dict[str, str],
+        render_s: float,
+    ) -> Take:
         measured = measure(waveform, request, plan.seams_s)
         scores, neighbours = score(self.checkpoint, waveform, request, measured)
-        record = self._record(request, config, index, sources) | {
+        record = self._record(request, index, sources) | {
             "seconds": waveform.seconds,
             "render_s": render_s,
             "scores": scores,
@@ -169,10 +190,10 @@ class MusicLDM:
     def _record(
         self,
         request: GenerateRequest,
-        config: SamplingConfig,
         index: int,
         sources: dict[str, str],
     ) -> dict[str, Any]:
+        config = self.sampling(request)
         alone = replace(request, takes=1, first_take=index)
         return {
             "prompt": request.prompt,

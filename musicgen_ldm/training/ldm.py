@@ -69,6 +69,7 @@ class LdmTask:
             load_component(SpeechT5HifiGan, parts.vocoder, "vocoder"),
             self.clap,
             model.mel,
+            half=config.cache.half,
         )
         self.scheduler = build_scheduler(model.diffusion)
         self._check_sizes()

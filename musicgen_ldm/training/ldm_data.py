@@ -68,6 +68,7 @@ def store_identity(
         "seconds": config.data.seconds,
         "peak": config.data.peak,
         "seed": config.seed,
+        "half": config.cache.half,
     }
     if mixup.kind == "blm":
         networks["vocoder"] = encoder.vocoder

@@ -40,6 +40,7 @@ from musicgen_ldm.data.loading import SkipLog, build_loader
 from musicgen_ldm.data.sampler import ClipRef, StreamSampler, split_batch
 from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError
 from musicgen_ldm.training.checkpoints import replace_folder
+from musicgen_ldm.training.cpu_kernels import use_cpu_kernels
 from musicgen_ldm.training.ema import Averages
 from musicgen_ldm.training.interrupts import StopRequest
 from musicgen_ldm.training.meters import Meters
@@ -104,6 +105,9 @@ class Trainer:
         if self.config.run.channels_last:
             for model in (*task.models.values(), *task.frozen.values()):
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if accelerator.device.type == "cpu":  # backward is what is slow: trained ones only
+                for model in task.models.values():
+                    use_cpu_kernels(model)
         optimizations = task.optimizers()
         for optimization in optimizations.values():
             for group in optimization.optimizer.param_groups:

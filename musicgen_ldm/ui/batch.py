@@ -1,9 +1,9 @@
 """Batch: a prompts file in, a zip of files with their records out."""
 
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -33,6 +33,7 @@ def build_batch(visitors: Visitors) -> None:
             return
         library, stop = visitors.library(visitor), visitors.start(visitor)
         entries: list[Entry] = []
+        said = None
         try:
             requests = requests_of(Path(path), visitors)
             for number, request in enumerate(requests, start=1):
@@ -43,10 +44,15 @@ def build_batch(visitors: Visitors) -> None:
                     if isinstance(message, Take):
                         entries.append(library.add(message))
         except MusicGenError as error:
-            yield {status: f"**{error}**"}
+            said = f"**{error}**"
+        if stop.is_set():
+            said = texts.STOPPED
+        yield {status: said or texts.BATCH_DONE.format(count=len(entries))}
         if entries:
-            text = texts.STOPPED if stop.is_set() else f"{len(entries)}"
-            yield {status: text, result: gr.update(value=str(zipped(entries)), visible=True)}
+            # gradio has copied the archive when it asks for the next value.
+            with TemporaryDirectory(prefix="musicgen-") as folder:
+                path = zipped(entries, Path(folder) / "music.zip")
+                yield {result: gr.update(value=str(path), visible=True)}
 
     run.click(render, prompts, [status, result], api_visibility="private")
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
@@ -74,9 +80,8 @@ def requests_of(path: Path, visitors: Visitors) -> list[GenerateRequest]:
     return requests
 
 
-def zipped(entries: list[Entry]) -> Path:
+def zipped(entries: list[Entry], target: Path) -> Path:
     """All files and sidecars in one archive."""
-    target = Path(tempfile.mkdtemp(prefix="musicgen-")) / "music.zip"
     with zipfile.ZipFile(target, "w") as archive:
         for entry in entries:
             archive.write(entry.path, entry.path.name)

@@ -1,5 +1,6 @@
 """The model behind the page: loaded in the background, one rendering at a time, stoppable."""
 
+import logging
 import queue
 import threading
 from collections import Counter
@@ -13,6 +14,8 @@ from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.pipeline import MusicLDM, Take
 from musicgen_ldm.sampling import Progress
 from musicgen_ldm.ui import texts
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 0.2  # between two looks at whether a waiting visitor has gone
 
@@ -52,7 +55,8 @@ class Engine:
     def _load(self, name: str) -> None:
         try:
             model = MusicLDM.from_pretrained(name, device=self.config.device)
-        except MusicGenError as error:
+        except Exception as error:  # whatever it is, waiting visitors must learn of it
+            logger.info("%s was not loaded", name, exc_info=error)
             self.failure = str(error)
         else:
             with self._turn:
@@ -156,8 +160,13 @@ class Engine:
             while (message := messages.get()) is not None:
                 if isinstance(message, Stopped):
                     return
-                if isinstance(message, BaseException):
+                if isinstance(message, MusicGenError):
                     raise message
+                if isinstance(message, BaseException):
+                    logger.error("rendering failed", exc_info=message)
+                    raise RequestError(
+                        texts.BROKEN.format(kind=type(message).__name__)
+                    ) from message
                 if isinstance(message, Take):
                     self._measure(request, model, message)
                 yield message

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.provenance import verify
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.library import Library
@@ -105,8 +105,5 @@ def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> 
 
 def _entry(library: Library, name: str | None) -> Any:
     if name is None:
-        raise gr.Error(texts.NO_TAKE)
-    try:
-        return library.get(name)
-    except MusicGenError as error:
-        raise gr.Error(str(error)) from error
+        raise RequestError(texts.NO_TAKE)
+    return library.get(name)

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 
 from musicgen_ldm.config.demo import DemoConfig
 
@@ -21,15 +20,21 @@ HELP = {
     "keep_days": "files that are no favourites are deleted after so many days",
     "keep_mb": "and the oldest ones when all together exceed so many MB",
     "device": "auto, cpu, cuda or mps",
+    "train_audio": "folder of the training manifest, to hear clips near to a take",
+    "mcp": "be a tool for agents too (Model Context Protocol); needs the extra of that name",
 }
-TYPES = {"outputs": Path, "auth": str}
+TYPES = {"auth": str}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag for every field of `DemoConfig`."""
     for field in fields(DemoConfig):
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", help=HELP[field.name])
+            continue
         parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
+            flag,
             type=TYPES.get(field.name, type(field.default)),
             default=field.default,
             help=f"{HELP[field.name]} (default: {field.default})",

@@ -7,9 +7,10 @@ from typing import Any
 import gradio as gr
 
 from musicgen_ldm.checkpoint import known_names
-from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
+from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS, GenerateRequest
 from musicgen_ldm.config.signal import CLIP_SECONDS
-from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.errors import MusicGenError, RequestError
+from musicgen_ldm.pipeline import Take
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.batch import build_batch
 from musicgen_ldm.ui.engine import Engine
@@ -203,20 +204,14 @@ def _add_api(visitors: Visitors) -> None:
         Returns:
             Path of a FLAC file and its record.
         """
-        from musicgen_ldm.config.generation import GenerateRequest
-        from musicgen_ldm.pipeline import Take
-
-        try:
-            asked = GenerateRequest(
-                prompt=prompt, seconds=seconds, seed=seed, bpm=bpm or None, key=key or None
-            )
-            stop = visitors.start(request)
-            for message in visitors.engine.render(asked, visitors.name(request), stop):
-                if isinstance(message, Take):
-                    entry = visitors.library(request).add(message)
-                    return str(entry.path), entry.record
-        except MusicGenError as error:
-            raise gr.Error(str(error)) from error
-        raise gr.Error(texts.STOPPED)
+        asked = GenerateRequest(
+            prompt=prompt, seconds=seconds, seed=seed, bpm=bpm or None, key=key or None
+        )
+        stop = visitors.start(request)
+        for message in visitors.engine.render(asked, visitors.name(request), stop):
+            if isinstance(message, Take):
+                entry = visitors.library(request).add(message)
+                return str(entry.path), entry.record
+        raise RequestError(texts.STOPPED)
 
     gr.api(generate, api_name="generate")

@@ -10,7 +10,6 @@ from PIL import Image
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.mel import log_mel
-from musicgen_ldm.pipeline.takes import NOVELTY_THRESHOLD
 from musicgen_ldm.ui import texts
 
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
@@ -73,23 +72,3 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     return texts.DESCRIPTION.format(
         seconds=seconds, tempo=tempo, key=key, loudness=loudness, fit=fit, seam=seam, faults=faults
     )
-
-
-def novelty(record: Mapping[str, Any]) -> str:
-    """Markdown: whether a take is close to a training clip, and which clips are nearest."""
-    neighbours = record.get("nearest", [])
-    if not neighbours:
-        return texts.NOVELTY_UNKNOWN
-    nearest = neighbours[0]["similarity"]
-    verdict = texts.NOVELTY_CLOSE if nearest > NOVELTY_THRESHOLD else texts.NOVELTY_CLEAR
-    rows = [
-        texts.NOVELTY_ROW.format(
-            similarity=neighbour["similarity"],
-            caption=(neighbour["captions"] or [neighbour["id"]])[0].replace("|", "/"),
-            licence=neighbour["licence"] or "unknown",
-            attribution=neighbour["attribution"] or "unknown",
-        )
-        for neighbour in neighbours
-    ]
-    sentence = verdict.format(nearest=nearest, threshold=NOVELTY_THRESHOLD)
-    return "\n".join([sentence, "", texts.NOVELTY_HEAD, *rows])

@@ -2,6 +2,7 @@
 
 import argparse
 import threading
+from importlib.util import find_spec
 
 import gradio as gr
 import uvicorn
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from musicgen_ldm import __version__
 from musicgen_ldm.config.demo import DemoConfig
+from musicgen_ldm.errors import MissingExtraError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.library import prune
@@ -17,6 +19,11 @@ from musicgen_ldm.ui.page import build_page
 
 PRUNE_EVERY_S = 3_600.0
 SHUTDOWN_S = 2
+# Gradio's teal, from the shade that white is written on (500) downwards two steps darker.
+TEAL = gr.themes.Color(
+    "#f0fdfa", "#ccfbf1", "#99f6e4", "#5eead4", "#2dd4bf",
+    "#0f766e", "#115e59", "#134e4a", "#12443e", "#0f3833", "#0c2d29", name="teal",
+)  # fmt: skip
 # Focus stays visible, wide things scroll inside themselves on a phone, and nothing moves for
 # those who asked their system for less motion.
 CSS = """
@@ -28,6 +35,7 @@ CSS = """
 @media (prefers-reduced-motion: reduce) {
   *, *::before, *::after { animation: none !important; transition: none !important; }
 }
+.dark { --color-accent: var(--primary-300); }
 progress { width: 100%; height: 1rem; }
 """
 
@@ -37,7 +45,12 @@ def build_app(config: DemoConfig) -> FastAPI:
 
     Args:
         config: Limits and addresses.
+
+    Raises:
+        MissingExtraError: If agents are to be served and the package for it is missing.
     """
+    if config.mcp and find_spec("mcp") is None:
+        raise MissingExtraError("--mcp needs an extra: pip install 'musicgen-ldm[mcp]'")
     engine = Engine(config)
     engine.load(config.checkpoint)
     app = FastAPI(title=texts.TITLE, version=__version__)
@@ -62,25 +75,19 @@ def build_app(config: DemoConfig) -> FastAPI:
         theme=build_theme(),
         css=CSS,
         footer_links=["api"],
+        mcp_server=config.mcp,
         ssr_mode=False,
     )
 
 
 def build_theme() -> gr.themes.Base:
-    """Gradio's soft theme with text dark enough to read (WCAG AA, 4.5 to 1), light and dark."""
-    return gr.themes.Soft(primary_hue="teal").set(
-        block_title_text_color="*neutral_800",
-        block_title_text_color_dark="*neutral_100",
-        block_label_text_color="*neutral_800",
-        block_label_text_color_dark="*neutral_100",
+    """Gradio's soft theme with text that can be read (WCAG AA, 4.5 to 1), light and dark."""
+    return gr.themes.Soft(primary_hue=TEAL).set(
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
-        color_accent="*primary_800",
-        button_primary_background_fill="*primary_800",
-        button_primary_background_fill_hover="*primary_900",
-        button_primary_text_color="white",
+        button_primary_background_fill_hover="*primary_600",
     )
 
 

@@ -1,9 +1,9 @@
 """The results: takes side by side, and what can be done with the chosen one."""
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -12,12 +12,13 @@ import gradio as gr
 from musicgen_ldm.audio import Waveform, read_audio
 from musicgen_ldm.codec import latent_to_mel
 from musicgen_ldm.config.generation import GenerateRequest
-from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.pipeline import Take
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.engine import Engine, Step
 from musicgen_ldm.ui.library import Entry, Library
-from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, novelty, picture
+from musicgen_ldm.ui.novelty import NoveltyPanel
+from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, picture
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
 PREVIEW_EVERY = 4  # steps between two previews; each costs one decoding
@@ -83,8 +84,7 @@ class TakesPanel:
 
     def _build_actions(self) -> None:
         self.chosen = gr.Radio([], label=texts.CHOSEN, elem_id="chosen")
-        with gr.Accordion(texts.NOVELTY, open=False):
-            self.novelty = gr.Markdown()
+        self.novelty = NoveltyPanel(self.engine)
         with gr.Row():
             self.again = gr.Button(texts.AGAIN)
             self.favourite = gr.Checkbox(label=texts.FAVOURITE)
@@ -137,8 +137,10 @@ class TakesPanel:
         self.prepare.click(
             self._convert, [*chosen, self.format], self.file, api_visibility="private"
         )
-        self.chosen.change(
-            self._about, chosen, [self.favourite, self.novelty], api_visibility="private"
+        about = [self.favourite, *self.novelty.outputs]
+        self.chosen.change(self._about, chosen, about, api_visibility="private")
+        self.novelty.listen.click(
+            self._listen, chosen, self.novelty.outputs, api_visibility="private"
         )
         for number, image in enumerate(self.pictures):
             image.select(
@@ -173,7 +175,9 @@ class TakesPanel:
 
     def _cleared(self) -> Updates:
         hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
-        return hidden | {self.actions: gr.update(visible=False), self.status: texts.WAITING}
+        # Without a choice in between, the first take of the next rendering would be no change.
+        hidden |= {self.actions: gr.update(visible=False), self.chosen: gr.update(value=None)}
+        return hidden | {self.status: texts.WAITING}
 
     def _step(self, message: Step, request: GenerateRequest) -> Updates:
         if message.progress is None:
@@ -224,21 +228,15 @@ class TakesPanel:
     def _entry(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Entry:
         labels = [texts.TAKE.format(number=n) for n in range(1, len(ids) + 1)]
         if chosen not in labels:
-            raise gr.Error(texts.NO_TAKE)
-        try:
-            return self.visitors.library(visitor).get(ids[labels.index(chosen)])
-        except MusicGenError as error:
-            raise gr.Error(str(error)) from error
+            raise RequestError(texts.NO_TAKE)
+        return self.visitors.library(visitor).get(ids[labels.index(chosen)])
 
     def _work_on(
         self, chosen: str | None, ids: list[str], visitor: gr.Request, **changes: Any
     ) -> Iterator[Updates]:
         entry = self._entry(chosen, ids, visitor)
-        try:
-            role = "continue_file" if "seconds" in changes else "init"
-            request = forms.on_take(entry.record, {role: str(entry.path), **changes})
-        except MusicGenError as error:
-            raise gr.Error(str(error)) from error
+        role = "continue_file" if "seconds" in changes else "init"
+        request = forms.on_take(entry.record, {role: str(entry.path), **changes})
         yield from self.render(request, visitor)
 
     def _again(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
@@ -269,17 +267,23 @@ class TakesPanel:
         self.visitors.library(visitor).set_favourite(entry.id, keep)
         return texts.IS_FAVOURITE if keep else texts.NO_FAVOURITE
 
-    def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> tuple[bool, str]:
+    def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Updates:
         if chosen is None:
-            return False, ""
+            return {self.favourite: False}
         entry = self._entry(chosen, ids, visitor)
-        return entry.is_favourite, novelty(entry.record)
+        return {self.favourite: entry.is_favourite, **self.novelty.show(entry.record)}
 
-    def _convert(self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request) -> Updates:
+    def _listen(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
+        yield from self.novelty.play(self._entry(chosen, ids, visitor).record)
+
+    def _convert(
+        self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request
+    ) -> Iterator[Updates]:
         entry = self._entry(chosen, ids, visitor)
-        folder = Path(tempfile.mkdtemp(prefix="musicgen-"))
-        path = self.visitors.library(visitor).convert(entry.id, suffix, folder)
-        return gr.update(value=str(path), visible=True)
+        # gradio has copied the file when it asks for the next value.
+        with TemporaryDirectory(prefix="musicgen-") as folder:
+            path = self.visitors.library(visitor).convert(entry.id, suffix, Path(folder))
+            yield gr.update(value=str(path), visible=True)
 
     def _click(self, number: int) -> Any:
         """First click sets the start of the region, the second its end."""

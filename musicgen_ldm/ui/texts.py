@@ -45,6 +45,7 @@ STOPPED = "Stopped. Finished takes are in the history."
 BUSY = "You have {count} requests waiting already; let one finish first."
 TOO_LONG = "This page renders at most {limit:g} s; you asked for {seconds:g} s."
 TOO_MANY = "This page renders at most {limit} takes at once; you asked for {takes}."
+BROKEN = "The model failed ({kind}; the log says more). Try again, or with other settings."
 NO_TAKE = "Choose a take first."
 NO_FILE = "Choose a file first."
 
@@ -66,10 +67,20 @@ FORMAT, DOWNLOAD = "Download as", "Prepare download"
 CHECKPOINT, LOAD = "Model", "Load this model"
 NOVELTY = "Does it copy?"
 NOVELTY_UNKNOWN = "This model carries no list of its training clips, so nothing can be compared."
-NOVELTY_CLEAR = "No training clip is nearer than {threshold:.2f}; the nearest is at {nearest:.2f}."
-NOVELTY_CLOSE = "Close to a training clip: {nearest:.2f}, above the threshold of {threshold:.2f}."
+NOVELTY_CLEAR = "**No sign of it.** The nearest training clip has a similarity of {nearest:.2f}."
+NOVELTY_CLOSE = "**Listen and judge.** It is close to a training clip: similarity {nearest:.2f}."
+NOVELTY_CALIBRATED = (
+    "The threshold is {limit:.2f}: one training clip in ten is as near to another recording."
+)
+NOVELTY_PUBLISHED = (
+    "The threshold is the published {limit:.2f}; this model lists too few clips for one of its own."
+)
 NOVELTY_ROW = "| {similarity:.2f} | {caption} | {licence} | {attribution} |"
 NOVELTY_HEAD = "| similarity | training clip | licence | by |\n|---|---|---|---|"
+LISTEN = "Listen to the nearest training clips"
+FETCHING = "Fetching {id}…"
+NO_TRAINING_AUDIO = "The sound of {id} is not on this machine: {folder} does not hold its file."
+NOT_COMPOSED = "The {genre} piece cannot be composed again here: {reason}"
 
 SOURCE = "Your sound"
 BLEND = "Second idea"
@@ -90,6 +101,7 @@ FOREIGN = "Not made by this program: it carries no record."
 BATCH_FILE = "Prompts: a text file with one prompt a line, or JSONL"
 BATCH_RUN = "Render all"
 BATCH_RESULT = "Zip of all files with their records"
+BATCH_DONE = "Done: {count} files."
 BATCH_TOO_LONG = "The file has {count} prompts; this page takes at most {limit}."
 
 ABOUT = """

@@ -6,7 +6,7 @@ kept, and what is shorter than a window is repeated whole and zero-padded.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,16 +25,18 @@ class Features:
     Attributes:
         frames: (W, F, D) float32, F vectors a window, unnormalised.
         logits: (W, C) float32 of a classifier of exclusive classes or of AudioSet, else None.
-        tags: (W, I) float32 logits of yes-or-no attributes, else None.
+        tags: (W, I) float32 logits of instruments, present above 0, else None.
+        traits: (W, R) float32 logits of other yes-or-no attributes, else None.
     """
 
     frames: FloatArray
     logits: FloatArray | None = None
     tags: FloatArray | None = None
+    traits: FloatArray | None = None
 
     def arrays(self) -> dict[str, FloatArray]:
         """The parts that are there, by name."""
-        parts = {"frames": self.frames, "logits": self.logits, "tags": self.tags}
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: part for name, part in parts.items() if part is not None}
 
 
@@ -97,7 +99,7 @@ class TextEmbedder(Embedder, Protocol):
 
 @runtime_checkable
 class AttributeEmbedder(Embedder, Protocol):
-    """An embedder whose logits are genres and whose tags are instruments."""
+    """An embedder whose logits are genres, with instruments as tags, and traits."""
 
     @property
     def genres(self) -> tuple[str, ...]:
@@ -107,6 +109,11 @@ class AttributeEmbedder(Embedder, Protocol):
     @property
     def instruments(self) -> tuple[str, ...]:
         """Names of the I tags."""
+        ...
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Names of the R traits, of "drums", "solo" and "electronic"."""
         ...
 
 

@@ -10,16 +10,15 @@ from musicgen_ldm.checkpoint.find import search_path
 from musicgen_ldm.config.tagger_training import TAGGER_MEL
 from musicgen_ldm.data.feature_store import weights_digest
 from musicgen_ldm.errors import CheckpointError
-from musicgen_ldm.mel import log_mel
 from musicgen_ldm.metrics.embedders.base import WINDOW_S, Features, identify
-from musicgen_ldm.models.tagger import FILE_NAME, Tagger, load_tagger
+from musicgen_ldm.models.tagger import FILE_NAME, Tagger, load_tagger, tagger_mel
 
 FOLDER = "tagger"  # inside a folder of checkpoints
 
 
 @dataclass(frozen=True)
 class TaggerEmbedder:
-    """Windows to embeddings, genre logits (for IS and KL) and instrument logits.
+    """Windows to embeddings, genre logits (for IS and KL), instruments and traits.
 
     Attributes:
         network: Frozen.
@@ -37,7 +36,7 @@ class TaggerEmbedder:
     @property
     def identity(self) -> str:
         """Changes with the weights and the window."""
-        return identify("tagger-1", self.weights, self.window_s)
+        return identify("tagger-2", self.weights, self.network.threshold, self.window_s)
 
     @property
     def dim(self) -> int:
@@ -54,15 +53,24 @@ class TaggerEmbedder:
         """Names of the yes-or-no tags."""
         return self.network.vocabulary.instruments
 
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Names of the yes-or-no traits."""
+        return self.network.vocabulary.traits
+
     @torch.no_grad()
     def __call__(self, windows: FloatArray) -> Features:
-        """Features (W, 1, D), genre logits (W, C) and instrument logits (W, I)."""
-        mel = log_mel(torch.from_numpy(windows).to(self.device), TAGGER_MEL)
-        output = self.network(mel)
-        frames, genre, tags = (
-            t.float().cpu().numpy() for t in (output.embedding, output.genre, output.instruments)
+        """Features (W, 1, D), genre logits (W, C), instrument and trait logits (W, I), (W, R).
+
+        Instruments are present above 0: the calibrated threshold is taken off.
+        """
+        output = self.network(tagger_mel(torch.from_numpy(windows).to(self.device)))
+        present = output.instruments - self.network.threshold
+        frames, genre, tags, traits = (
+            t.float().cpu().numpy()
+            for t in (output.embedding, output.genre, present, output.traits)
         )
-        return Features(frames[:, None], genre, tags)
+        return Features(frames[:, None], genre, tags, traits)
 
 
 def load_tagger_embedder(source: str | None, device: str) -> TaggerEmbedder:

@@ -1,0 +1,108 @@
+"""The demo from outside: a server of its own on a free port, and headless Chromium to look at it.
+
+Shared by the browser tests, `demo_load.py` and `demo_screenshots.py`. Chromium is Debian's
+(`apt install chromium`) or the one that the environment variable CHROMIUM names.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 120
+PATIENCE_MS = 120_000
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@contextmanager
+def serving(checkpoint: str | Path, outputs: Path, *flags: str) -> Iterator[tuple[str, int]]:
+    """A demo with its model loaded: (address, process id); ended on leaving."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(ROOT / "app.py"), "--checkpoint", str(checkpoint)]
+    command += ["--outputs", str(outputs), "--port", str(port), *flags]
+    server = subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_ready(address, server)
+        yield address, server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health") as answer:
+                state = json.load(answer)
+        except OSError:
+            state = {"status": "loading"}
+        if state["status"] == "ready":
+            return
+        if state["status"] == "failed":
+            break
+        time.sleep(0.5)
+    raise RuntimeError("the demo did not become ready; its own words are above")
+
+
+def find_chromium() -> str | None:
+    """Path of the browser, None where there is none."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless browser of playwright's."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        raise RuntimeError(
+            "no Chromium is found: apt install chromium, or set CHROMIUM to its path"
+        )
+    with sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def opened(browser: Any, address: str, **options: Any) -> Any:
+    """A new page on the demo, in a context of its own with playwright's `options`."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.locator("#state").get_by_text("Ready").wait_for()
+    return page
+
+
+def create(page: Any, prompt: str, *, seconds: float, steps: int = 0) -> None:
+    """Fill in the Create tab and press the button; 0 steps are the checkpoint's own number."""
+    page.locator("#prompt textarea").fill(prompt)
+    page.get_by_label("Length in seconds").first.fill(str(seconds))
+    if steps:
+        page.get_by_role("button", name="Advanced").click()
+        page.get_by_label("Steps", exact=True).fill(str(steps))
+    page.locator("#make").click()
+
+
+def finished(page: Any) -> None:
+    """Wait for the rendering on the Create tab."""
+    page.locator("#status").get_by_text("Done:").first.wait_for()

@@ -1,0 +1,162 @@
+"""Does it copy? The training clips nearest to a take, a verdict, and their sound beside it."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from musicgen_ldm.audio import Waveform, read_audio
+from musicgen_ldm.bank import Bank
+from musicgen_ldm.errors import MusicGenError, RequestError
+from musicgen_ldm.pipeline.takes import NOVELTY_THRESHOLD, NUM_NEIGHBOURS
+from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.engine import Engine
+
+CALIBRATION_CLIPS = 1_000  # of the bank, compared with the rest of it
+MIN_CALIBRATION = 100  # fewer say nothing about a quantile; the paper's threshold stands in
+QUANTILE = 0.90
+COMPOSE_S = 120  # longest wait for a clip of the corpus
+GENRE = re.compile(r"[a-z0-9-]+")  # a name, never a file
+
+
+class NoveltyPanel:
+    """The verdict on the chosen take and a player for each of its nearest training clips."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Build the components in the current layout."""
+        self.engine = engine
+        with gr.Accordion(texts.NOVELTY, open=False, elem_id="novelty"):
+            self.verdict = gr.Markdown(container=False)
+            self.listen = gr.Button(texts.LISTEN, visible=False)
+            with gr.Row():
+                self.players = [
+                    gr.Audio(visible=False, interactive=False, buttons=[], min_width=240)
+                    for _ in range(NUM_NEIGHBOURS)
+                ]
+            self.note = gr.Markdown(container=False)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """All components that a choice or a click changes."""
+        return [self.verdict, self.listen, *self.players, self.note]
+
+    def show(self, record: Mapping[str, Any]) -> dict[Any, Any]:
+        """The verdict; players stay hidden until asked for."""
+        hidden = {player: gr.update(value=None, visible=False) for player in self.players}
+        said = verdict(record, threshold(self._bank))
+        asked = gr.update(visible=bool(record.get("nearest")))
+        return {self.verdict: said, self.listen: asked, self.note: "", **hidden}
+
+    def play(self, record: Mapping[str, Any]) -> Iterator[dict[Any, Any]]:
+        """One player after the other; a clip that cannot be had here is a sentence."""
+        wanted = [neighbour["id"] for neighbour in record["nearest"]]
+        bank = self._bank
+        known = {e["id"]: e for e in bank.all_entries() if e["id"] in wanted} if bank else {}
+        missing = []
+        for player, neighbour in zip(self.players, record["nearest"], strict=False):
+            yield {self.note: texts.FETCHING.format(id=neighbour["id"])}
+            try:
+                sound = training_clip(
+                    known.get(neighbour["id"], neighbour), self.engine.config.train_audio
+                )
+            except MusicGenError as error:
+                missing.append(f"- {error}")
+                continue
+            samples = (np.clip(sound.samples.T, -1, 1) * 32_767).astype(np.int16)
+            label = f"{neighbour['similarity']:.2f}: {caption(neighbour)}"
+            yield {player: gr.update(value=(sound.sample_rate, samples), label=label, visible=True)}
+        yield {self.note: "\n".join(missing)}
+
+    @property
+    def _bank(self) -> Bank | None:
+        return self.engine.ready_model().checkpoint.bank
+
+
+@lru_cache(maxsize=1)
+def threshold(bank: Bank | None) -> float | None:
+    """The similarity that one in ten training clips reaches with a clip of another recording.
+
+    Clips of one style are near anyway; how near depends on the embedding and the music, so the
+    training set itself says what is unusually near. None if there are too few clips to say.
+    """
+    if bank is None:
+        return None
+    count = min(CALIBRATION_CLIPS, len(bank))
+    rows = np.sort(np.random.default_rng(0).choice(len(bank), count, replace=False))
+    nearest, _ = bank.search(bank.rows(rows), 1, exclude_tracks=bank.tracks()[rows])
+    found = nearest[np.isfinite(nearest)]
+    return float(np.quantile(found, QUANTILE)) if len(found) >= MIN_CALIBRATION else None
+
+
+def verdict(record: Mapping[str, Any], calibrated: float | None) -> str:
+    """Markdown: whether a take is close to a training clip, and which clips are nearest.
+
+    Args:
+        record: Of the take.
+        calibrated: See `threshold`; without one the paper's is taken.
+    """
+    neighbours = record.get("nearest", [])
+    if not neighbours:
+        return texts.NOVELTY_UNKNOWN
+    nearest = neighbours[0]["similarity"]
+    limit = NOVELTY_THRESHOLD if calibrated is None else calibrated
+    said = texts.NOVELTY_CLOSE if nearest > limit else texts.NOVELTY_CLEAR
+    rows = [
+        texts.NOVELTY_ROW.format(
+            similarity=neighbour["similarity"],
+            caption=caption(neighbour),
+            licence=neighbour["licence"] or "unknown",
+            attribution=neighbour["attribution"] or "unknown",
+        )
+        for neighbour in neighbours
+    ]
+    why = texts.NOVELTY_PUBLISHED if calibrated is None else texts.NOVELTY_CALIBRATED
+    sentences = f"{said.format(nearest=nearest)} {why.format(limit=limit)}"
+    return "\n".join([sentences, "", texts.NOVELTY_HEAD, *rows])
+
+
+def caption(neighbour: Mapping[str, Any]) -> str:
+    """What a training clip is called: its first caption, else its id; safe inside a table."""
+    return str((neighbour["captions"] or [neighbour["id"]])[0]).replace("|", "/")
+
+
+def training_clip(entry: Mapping[str, Any], folder: Path) -> Waveform:
+    """The sound of a bank's entry: its file, else the corpus' piece composed again.
+
+    Args:
+        entry: Of the bank.
+        folder: That the paths of the bank start from.
+
+    Raises:
+        RequestError: If neither is to be had on this machine.
+    """
+    path = folder / entry.get("path", "")
+    # Only the very file that was trained on: a bank may come from strangers, and its paths too.
+    if path.is_file() and sha256(path.read_bytes()).hexdigest() == entry["sha256"]:
+        return read_audio(path, start_s=entry["start_s"], duration_s=entry["duration_s"])
+    if "seed" in entry and GENRE.fullmatch(entry["genre"]):
+        return _composed(int(entry["seed"]), entry["genre"], entry["split"])
+    raise RequestError(texts.NO_TRAINING_AUDIO.format(id=entry["id"], folder=folder))
+
+
+def _composed(seed: int, genre: str, split: str) -> Waveform:
+    """A piece of the corpus, rendered in a process of its own: soundfonts are large."""
+    with TemporaryDirectory(prefix="musicgen-") as scratch:
+        path = Path(scratch) / "clip.flac"
+        command = [sys.executable, "-m", "musicgen_ldm", "corpus", "play", str(seed)]
+        command += [f"--genre={genre}", f"--split={split}", f"--output={path}"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPOSE_S)
+        except (subprocess.SubprocessError, OSError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            reason = str(said).strip().splitlines()[-1].removeprefix("error: ")
+            raise RequestError(texts.NOT_COMPOSED.format(genre=genre, reason=reason)) from error
+        return read_audio(path)
