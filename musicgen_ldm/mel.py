@@ -51,5 +51,7 @@ def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
         return_complex=True,
     ).abs()  # (B, n_fft / 2 + 1, N + 1)
     frames = spectrum[:, :, : waveform.shape[-1] // config.hop_length].transpose(1, 2)
-    mel = frames @ filter_bank(config).to(waveform.device)  # (B, N, M)
+    # A surrounding autocast would round the quiet bins away.
+    with torch.autocast(waveform.device.type, enabled=False):
+        mel = frames @ filter_bank(config).to(waveform.device)  # (B, N, M)
     return mel.clamp(min=config.floor).log().unsqueeze(1)

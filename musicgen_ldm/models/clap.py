@@ -111,7 +111,9 @@ def clap_mel(window: Tensor, extractor: ClapFeatureExtractor) -> Tensor:
     filters = _filters(
         extractor.sampling_rate, n_fft, extractor.frequency_min, extractor.frequency_max
     )
-    power = spectrum.square().transpose(1, 2) @ filters.to(window.device)
+    # A surrounding autocast would round powers that span ten orders of magnitude.
+    with torch.autocast(window.device.type, enabled=False):
+        power = spectrum.square().transpose(1, 2) @ filters.to(window.device)
     return 10 * power.clamp(min=POWER_FLOOR).log10().unsqueeze(1)
 
 

@@ -148,8 +148,7 @@ class VaeTask:
         return losses | {"adversarial_weight": weight}
 
     def _mel(self, waveform: Tensor) -> Tensor:
-        with full_precision(waveform.device):
-            return log_mel(waveform, self.mel_config)
+        return log_mel(waveform, self.mel_config)
 
     def _losses(
         self, mel: Tensor, reconstruction: Tensor, mean: Tensor, logvar: Tensor

@@ -159,8 +159,7 @@ class VocoderTask:
     @torch.no_grad()
     def _mel(self, waveform: Tensor) -> Tensor:
         """The mel to vocode: the true one, or what the autoencoder makes of it."""
-        with full_precision(waveform.device):
-            mel = log_mel(waveform, self.mel_config)
+        mel = log_mel(waveform, self.mel_config)
         if "vae" not in self.frozen:
             return mel
         vae: AutoencoderKL = self.frozen["vae"]

@@ -23,6 +23,14 @@ def test_front_end_matches_the_stock_extractor(
     torch.testing.assert_close(ours, stock["input_features"].float(), atol=2e-3, rtol=0)
 
 
+def test_autocast_around_the_front_end_changes_nothing(rng: np.random.Generator) -> None:
+    extractor = build_feature_extractor(SIXTEEN_KHZ)
+    window = torch.from_numpy(0.1 * rng.standard_normal((1, extractor.nb_max_samples))).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = clap_mel(window, extractor)
+    assert torch.equal(inside, clap_mel(window, extractor))
+
+
 def test_short_clips_are_repeated_like_the_stock_extractor_does(rng: np.random.Generator) -> None:
     extractor = build_feature_extractor(
         ClapAudioConfig(sample_rate=16_000, hop_length=160, fmax=8e3)

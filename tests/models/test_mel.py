@@ -38,3 +38,10 @@ def test_a_clip_has_1024_frames() -> None:
 def test_band_edges_are_checked() -> None:
     with pytest.raises(ConfigError, match="0 <= fmin < fmax"):
         MelConfig(fmax=9_000.0)
+
+
+def test_autocast_around_it_changes_nothing(rng: np.random.Generator) -> None:
+    waveform = torch.from_numpy((0.1 * rng.standard_normal((1, 16_000))).astype(np.float32))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = log_mel(waveform, MelConfig())
+    assert torch.equal(inside, log_mel(waveform, MelConfig()))
