@@ -42,7 +42,9 @@ def rows(config: ModelConfig) -> list[tuple[str, nn.Module, Callable[[], object]
     mel = torch.zeros(1, 1, num_frames, config.mel.num_bins)
     latent = torch.zeros(1, channels, frames, bins)
     label = torch.zeros(1, config.clap.embedding_dim)
-    heard = torch.zeros(1, 1, 1001, 64)
+    audio = config.clap.audio
+    window_frames = int(audio.window_s * audio.sample_rate) // audio.hop_length + 1
+    heard = torch.zeros(1, 1, window_frames, 64)
     flag = torch.zeros(1, 1, dtype=torch.bool)
 
     def denoise() -> object:

@@ -1,5 +1,8 @@
 """The denoiser: a stock UNet that takes the CLAP vector as class embedding."""
 
+import math
+
+import torch
 from diffusers import UNet2DConditionModel
 
 from musicgen_ldm.config.models import UnetConfig
@@ -21,7 +24,7 @@ def build_unet(
         latent_frames: N' of a training clip; stock pipelines derive their default length from it.
     """
     levels = len(config.block_channels)
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=latent_frames,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -37,3 +40,13 @@ def build_unet(
         projection_class_embeddings_input_dim=embedding_dim,
         class_embeddings_concat=True,
     )
+    # The default initialisation expects inputs of unit variance; the components of a unit vector
+    # are sqrt(D) times smaller, and the condition would be all but silent at first.
+    with torch.no_grad():
+        unet.class_embedding.weight.mul_(math.sqrt(embedding_dim))
+    return unet
+
+
+def reduction(unet: UNet2DConditionModel) -> int:
+    """By how much time shrinks inside; the frames of a latent must be a multiple of it."""
+    return int(2 ** (len(unet.config.block_out_channels) - 1))
