@@ -9,6 +9,7 @@ slopes along time and frequency make blurred onsets and harmonics expensive, whi
 not. It costs a handful of element-wise passes and no convolution.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,9 @@ RESOLUTIONS = (
 )
 MEL_SCALES = (1, 2, 4, 8)  # cell edges, in frames and bins
 MAGNITUDE_FLOOR = 1e-5
+# Spectral convergence divides by the target, which may be a rest: below this root mean square of
+# a magnitude (about -40 dBFS) the error counts as an absolute one.
+QUIET_MAGNITUDE = 0.1
 
 
 def magnitude(waveform: Tensor, resolution: Resolution) -> Tensor:
@@ -63,7 +67,8 @@ def multi_resolution_stft_loss(predicted: Tensor, target: Tensor) -> Tensor:
     total = predicted.new_zeros(())
     for resolution in RESOLUTIONS:
         p, t = magnitude(predicted, resolution), magnitude(target, resolution)
-        convergence = (t - p).norm(dim=(1, 2)) / t.norm(dim=(1, 2))
+        quiet = QUIET_MAGNITUDE * math.sqrt(t[0].numel())
+        convergence = (t - p).norm(dim=(1, 2)) / t.norm(dim=(1, 2)).clamp(min=quiet)
         total = total + convergence.mean() + F.l1_loss(p.log(), t.log())
     return total / len(RESOLUTIONS)
 

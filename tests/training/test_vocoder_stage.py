@@ -69,6 +69,12 @@ def test_stft_loss_of_half_the_level_is_known():
     )
 
 
+def test_a_rest_in_the_target_does_not_blow_up_the_stft_loss():
+    """Relative to a rest every sound is infinitely wrong; the loss stays finite and small."""
+    rest, sound = torch.zeros(1, 4000), noise(1, 4000)
+    assert multi_resolution_stft_loss(sound, rest) < 30
+
+
 def test_judges_see_each_item_alone_and_match_features_of_equal_sound():
     judge, wave = WaveformDiscriminator(width=2), noise(2, 2400)
     together = judge(torch.cat([wave, wave]))
