@@ -51,8 +51,8 @@ def build_batch(visitors: Visitors) -> None:
         if entries:
             # gradio has copied the archive when it asks for the next value.
             with TemporaryDirectory(prefix="musicgen-") as folder:
-                path = zipped(entries, Path(folder) / "music.zip")
-                yield {result: gr.update(value=str(path), visible=True)}
+                archive = zipped(entries, Path(folder) / "music.zip")
+                yield {result: gr.update(value=str(archive), visible=True)}
 
     run.click(render, prompts, [status, result], api_visibility="private")
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)

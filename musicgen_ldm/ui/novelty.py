@@ -33,7 +33,7 @@ class NoveltyPanel:
     def __init__(self, engine: Engine) -> None:
         """Build the components in the current layout."""
         self.engine = engine
-        with gr.Accordion(texts.NOVELTY, open=False, elem_id="novelty"):
+        with gr.Accordion(texts.NOVELTY, open=False):
             self.verdict = gr.Markdown(container=False)
             self.listen = gr.Button(texts.LISTEN, visible=False)
             with gr.Row():
@@ -51,14 +51,14 @@ class NoveltyPanel:
     def show(self, record: Mapping[str, Any]) -> dict[Any, Any]:
         """The verdict; players stay hidden until asked for."""
         hidden = {player: gr.update(value=None, visible=False) for player in self.players}
-        said = verdict(record, threshold(self._bank))
+        said = verdict(record, threshold(self._bank(record)))
         asked = gr.update(visible=bool(record.get("nearest")))
         return {self.verdict: said, self.listen: asked, self.note: "", **hidden}
 
     def play(self, record: Mapping[str, Any]) -> Iterator[dict[Any, Any]]:
         """One player after the other; a clip that cannot be had here is a sentence."""
         wanted = [neighbour["id"] for neighbour in record["nearest"]]
-        bank = self._bank
+        bank = self._bank(record)
         known = {e["id"]: e for e in bank.all_entries() if e["id"] in wanted} if bank else {}
         missing = []
         for player, neighbour in zip(self.players, record["nearest"], strict=False):
@@ -75,9 +75,11 @@ class NoveltyPanel:
             yield {player: gr.update(value=(sound.sample_rate, samples), label=label, visible=True)}
         yield {self.note: "\n".join(missing)}
 
-    @property
-    def _bank(self) -> Bank | None:
-        return self.engine.ready_model().checkpoint.bank
+    def _bank(self, record: Mapping[str, Any]) -> Bank | None:
+        """What the take was compared with; another model may have been loaded since."""
+        model = self.engine.ready_model()
+        is_its_own = record["checkpoint"]["sha256"] == model.identity
+        return model.checkpoint.bank if is_its_own else None
 
 
 @lru_cache(maxsize=1)

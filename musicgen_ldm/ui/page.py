@@ -154,7 +154,7 @@ def _create_buttons(
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="make")
         cancel = gr.Button(texts.CANCEL, variant="stop", elem_id="cancel")
-    return TakesPanel(visitors), make, cancel
+    return TakesPanel(visitors, "create"), make, cancel
 
 
 def _estimate_on_change(engine: Engine, fields: dict[str, Any]) -> None:

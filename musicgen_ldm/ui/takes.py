@@ -55,11 +55,11 @@ class Visitors:
 class TakesPanel:
     """Slots for takes, the choice among them and the actions on it."""
 
-    def __init__(self, visitors: Visitors) -> None:
-        """Build the components in the current layout."""
+    def __init__(self, visitors: Visitors, name: str) -> None:
+        """Build the components in the current layout; `name` sets the panel's apart."""
         self.visitors = visitors
         self.engine = visitors.engine
-        self.status = gr.Markdown(elem_id="status", container=False)
+        self.status = gr.Markdown(elem_id=f"{name}-status", container=False)
         self.preview = gr.Image(
             visible=False, show_label=False, interactive=False, alt_text="Preview", height=128
         )
@@ -83,7 +83,7 @@ class TakesPanel:
             self._build_actions()
 
     def _build_actions(self) -> None:
-        self.chosen = gr.Radio([], label=texts.CHOSEN, elem_id="chosen")
+        self.chosen = gr.Radio([], label=texts.CHOSEN)
         self.novelty = NoveltyPanel(self.engine)
         with gr.Row():
             self.again = gr.Button(texts.AGAIN)
@@ -107,10 +107,15 @@ class TakesPanel:
             self.file = gr.File(visible=False, interactive=False, label=texts.DOWNLOAD)
 
     @property
+    def about(self) -> list[Any]:
+        """All components that tell of the chosen take."""
+        return [self.favourite, *self.novelty.outputs]
+
+    @property
     def outputs(self) -> list[Any]:
         """All components that a rendering changes."""
         slots = [*self.columns, *self.audios, *self.pictures, *self.sentences]
-        return [self.status, self.preview, *slots, self.ids, self.actions, self.chosen]
+        return [self.status, self.preview, *slots, self.ids, self.actions, self.chosen, *self.about]
 
     def connect(self) -> None:
         """Attach the actions."""
@@ -137,8 +142,7 @@ class TakesPanel:
         self.prepare.click(
             self._convert, [*chosen, self.format], self.file, api_visibility="private"
         )
-        about = [self.favourite, *self.novelty.outputs]
-        self.chosen.change(self._about, chosen, about, api_visibility="private")
+        self.chosen.change(self._about, chosen, self.about, api_visibility="private")
         self.novelty.listen.click(
             self._listen, chosen, self.novelty.outputs, api_visibility="private"
         )
@@ -175,9 +179,7 @@ class TakesPanel:
 
     def _cleared(self) -> Updates:
         hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
-        # Without a choice in between, the first take of the next rendering would be no change.
-        hidden |= {self.actions: gr.update(visible=False), self.chosen: gr.update(value=None)}
-        return hidden | {self.status: texts.WAITING}
+        return hidden | {self.actions: gr.update(visible=False), self.status: texts.WAITING}
 
     def _step(self, message: Step, request: GenerateRequest) -> Updates:
         if message.progress is None:
@@ -217,6 +219,8 @@ class TakesPanel:
                 self.sentences[number]: sentence,
             }
         labels = [texts.TAKE.format(number=n) for n in range(1, len(entries) + 1)]
+        # The name "Take 1" may stay while the take behind it changes, which no event would tell.
+        updates |= self._facts(entries[0]) if entries else {}
         return updates | {
             self.ids: [entry.id for entry in entries],
             self.actions: gr.update(visible=bool(entries)),
@@ -269,8 +273,10 @@ class TakesPanel:
 
     def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Updates:
         if chosen is None:
-            return {self.favourite: False}
-        entry = self._entry(chosen, ids, visitor)
+            return {self.favourite: gr.skip()}
+        return self._facts(self._entry(chosen, ids, visitor))
+
+    def _facts(self, entry: Entry) -> Updates:
         return {self.favourite: entry.is_favourite, **self.novelty.show(entry.record)}
 
     def _listen(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:

@@ -15,7 +15,9 @@ MODES = (texts.MODE_VARY, texts.MODE_PROMPT)
 
 def build_transform(visitors: Visitors, fields: dict[str, Any]) -> None:
     """The tab's components and actions; the words come from the Create form."""
-    source = gr.Audio(label=texts.SOURCE, type="filepath", sources=["upload", "microphone"])
+    source = gr.Audio(
+        label=texts.SOURCE, type="filepath", sources=["upload", "microphone"], elem_id="source"
+    )
     mode = gr.Radio(MODES, value=texts.MODE_VARY, label=texts.MODE)
     strength = gr.Slider(0, 1, 0.5, step=0.05, label=texts.STRENGTH, info=texts.STRENGTH_HINT)
     prompt = gr.Textbox(label=texts.PROMPT, elem_id="transform-prompt")
@@ -24,7 +26,7 @@ def build_transform(visitors: Visitors, fields: dict[str, Any]) -> None:
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="transform-make")
         cancel = gr.Button(texts.CANCEL, variant="stop")
-    panel = TakesPanel(visitors)
+    panel = TakesPanel(visitors, "transform")
 
     def transform(
         file: str | None,

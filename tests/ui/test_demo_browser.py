@@ -1,52 +1,37 @@
 """The page in a real browser: headless Chromium over loopback.
 
-Needs Debian's `chromium` (or CHROMIUM=/path/to/it) and `pip install .[browser]`.
+Needs `pip install .[browser]` and Debian's `chromium` (or CHROMIUM=/path/to/another).
 """
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-playwright = pytest.importorskip("playwright.sync_api")
-Page = playwright.Page
-expect = playwright.expect
+pytest.importorskip("playwright", reason="needs pip install .[browser]")
+axe_playwright = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="needs pip install .[browser]"
+)
 
-pytestmark = pytest.mark.browser
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-PATIENCE_MS = 120_000
-START_S = 120
+from demo_driver import chromium, create, find_chromium, finished, opened, serving  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 
-
-def start_server(checkpoint: Path, outputs: Path) -> tuple[subprocess.Popen, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(ROOT / "app.py"), "--checkpoint", str(checkpoint)]
-    command += ["--outputs", str(outputs), "--port", str(port), "--max-upload-mb", "1"]
-    server = subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/health") as answer:
-                if b'"ready"' in answer.read():
-                    return server, address
-        except OSError:
-            pass
-        time.sleep(0.5)
-    server.kill()
-    raise AssertionError("the demo did not become ready")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_chromium() is None, reason="needs Chromium: apt install chromium"),
+]
+TABS = ("Create", "Transform", "History", "Batch", "About")
+MAX_UPLOAD_MB = 1
+FEW = {"seconds": 2, "steps": 2}
+MOVING = """() => [...document.querySelectorAll("*")].filter(element => {
+    const style = getComputedStyle(element);
+    return style.animationName !== "none" || style.transitionProperty !== "none"
+        && style.transitionDuration.split(", ").some(duration => duration !== "0s");
+}).length"""
 
 
 @pytest.fixture(scope="module")
@@ -56,96 +41,73 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(tiny_folder: Path, outputs: Path) -> Iterator[str]:
-    server, address = start_server(tiny_folder, outputs)
-    yield address
-    server.terminate()
-    server.wait()
+    with serving(tiny_folder, outputs, "--max-upload-mb", str(MAX_UPLOAD_MB)) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync"]
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=flags)
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(browser: object, address: str) -> Iterator[object]:
-    page = browser.new_page(viewport={"width": 1200, "height": 900})  # type: ignore[attr-defined]
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(address)
-    page.locator("#state").get_by_text("Ready").wait_for()
+def page(browser: Any, address: str) -> Iterator[Any]:
+    page = opened(browser, address, viewport={"width": 1200, "height": 900})
     yield page
-    page.close()
+    page.context.close()
 
 
-def create(page: Page, prompt: str, *, seconds: str = "2", steps: str = "2") -> None:
-    page.locator("#prompt textarea").fill(prompt)
-    page.get_by_label("Length in seconds").first.fill(seconds)
-    page.get_by_role("button", name="Advanced").click()
-    page.get_by_label("Steps", exact=True).fill(steps)
-    page.locator("#make").click()
+def tone(path: Path, seconds: float) -> Path:
+    soundfile.write(path, 0.1 * np.sin(np.arange(int(16_000 * seconds))), 16_000)
+    return path
 
 
-def finished(page: Page) -> None:
-    page.locator("#status").get_by_text("Done:").first.wait_for()
-
-
-def test_create_shows_a_take_with_a_sentence(page: Page, outputs: Path) -> None:
+def test_create_shows_a_take_with_a_sentence(page: Any, outputs: Path) -> None:
     before = len(list(outputs.rglob("*.flac")))
-    create(page, "slow piano")
+    create(page, "slow piano", **FEW)
     finished(page)
     expect(page.get_by_text(re.compile(r"2\.0 seconds"))).to_be_visible()
     assert len(list(outputs.rglob("*.flac"))) == before + 1
 
 
-def test_an_empty_prompt_is_a_sentence_and_the_next_request_works(page: Page) -> None:
+def test_an_empty_prompt_is_a_sentence_and_the_next_request_works(page: Any) -> None:
     page.locator("#make").click()
-    page.locator("#status").get_by_text("the prompt is empty").wait_for()
-    create(page, "slow piano")
+    page.locator("#create-status").get_by_text("the prompt is empty").wait_for()
+    create(page, "slow piano", **FEW)
     finished(page)
 
 
-def test_stop_ends_a_long_rendering(page: Page) -> None:
-    create(page, "slow piano", seconds="20", steps="500")
-    page.locator("#status").get_by_text(re.compile(r"step \d+ of 500")).first.wait_for()
+def test_stop_ends_a_long_rendering(page: Any) -> None:
+    create(page, "slow piano", seconds=20, steps=500)
+    page.locator("#create-status").get_by_text(re.compile(r"step \d+ of 500")).first.wait_for()
     page.locator("#cancel").click()
-    page.locator("#status").get_by_text("Stopped").first.wait_for()
+    page.locator("#create-status").get_by_text("Stopped").first.wait_for()
 
 
 @pytest.mark.parametrize("action", ["Variation", "Loop it", "Repaint the region", "Extend"])
-def test_actions_on_a_take(page: Page, outputs: Path, action: str) -> None:
-    create(page, "slow piano")
+def test_actions_on_a_take(page: Any, outputs: Path, action: str) -> None:
+    create(page, "slow piano", **FEW)
     finished(page)
     page.get_by_label("Region from (s)").first.fill("0.5")
     page.get_by_label("Region to (s)").first.fill("1")
     before = len(list(outputs.rglob("*.flac")))
     page.get_by_role("button", name=action).first.click()
-    page.locator("#status").get_by_text(re.compile("Waiting|step")).first.wait_for()
+    page.locator("#create-status").get_by_text(re.compile("Waiting|step")).first.wait_for()
     finished(page)
     assert len(list(outputs.rglob("*.flac"))) == before + 1
 
 
 def test_history_survives_a_restart_and_a_file_comes_back(
-    browser: object, tiny_folder: Path, tmp_path: Path
+    browser: Any, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    server, address = start_server(tiny_folder, tmp_path)
-    page = browser.new_page()  # type: ignore[attr-defined]
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(address)
-    page.locator("#state").get_by_text("Ready").wait_for()
-    create(page, "a very particular flute")
-    finished(page)
-    server.terminate()
-    server.wait()
-    server, address = start_server(tiny_folder, tmp_path)
-    try:
-        page.goto(address)
+    with serving(tiny_folder, tmp_path) as (address, _):
+        page = opened(browser, address)
+        create(page, "a very particular flute", **FEW)
+        finished(page)
+        page.context.close()
+    with serving(tiny_folder, tmp_path) as (address, _):
+        page = opened(browser, address)
         page.get_by_role("tab", name="History").click()
         page.get_by_role("button", name="Refresh").click()
         page.get_by_role("gridcell", name="a very particular flute").wait_for()
@@ -154,30 +116,45 @@ def test_history_survives_a_restart_and_a_file_comes_back(
         page.locator("#verdict").get_by_text("unchanged since").wait_for()
         page.get_by_role("tab", name="Create").click()
         expect(page.locator("#prompt textarea")).to_have_value("a very particular flute")
-    finally:
-        page.close()
-        server.terminate()
-        server.wait()
+        page.context.close()
 
 
-def test_foreign_and_oversized_uploads_are_refused(page: Page, tmp_path: Path) -> None:
+def test_a_foreign_file_is_told_apart(page: Any, tmp_path: Path) -> None:
     page.get_by_role("tab", name="History").click()
-    foreign = tmp_path / "foreign.wav"
-    soundfile.write(foreign, 0.1 * np.sin(np.arange(16_000)), 16_000)
-    page.locator("#drop input[type=file]").set_input_files(foreign)
+    page.locator("#drop input[type=file]").set_input_files(tone(tmp_path / "foreign.wav", 1))
     page.locator("#verdict").get_by_text("Not made by this program").wait_for()
 
 
-def test_the_page_fits_a_phone(browser: object, address: str) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740})  # type: ignore[attr-defined]
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(address)
-    page.locator("#state").get_by_text("Ready").wait_for()
+def test_an_oversized_upload_is_refused_and_a_smaller_one_taken(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="History").click()
+    drop = page.locator("#drop input[type=file]")
+    drop.set_input_files(tone(tmp_path / "long.wav", 60 * MAX_UPLOAD_MB))
+    page.get_by_text(re.compile("exceed", re.I)).first.wait_for()
+    page.reload()
+    page.get_by_role("tab", name="History").click()
+    drop.set_input_files(tone(tmp_path / "short.wav", 1))
+    page.locator("#verdict").get_by_text("Not made by this program").wait_for()
+
+
+def test_a_file_that_is_no_sound_is_a_sentence(page: Any, tmp_path: Path) -> None:
+    text = tmp_path / "shopping.wav"
+    text.write_text("two lemons")
+    page.get_by_role("tab", name="Transform").click()
+    with page.expect_response("**/upload*"):
+        page.locator("#source input[type=file]").set_input_files(text)
+    page.locator("#transform-prompt textarea").fill("slow piano")
+    page.locator("#transform-make").click()
+    page.get_by_text("cannot be read as audio").first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone(browser: Any, address: str, scheme: str) -> None:
+    page = opened(browser, address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.close()
+    page.context.close()
 
 
-def test_the_keyboard_alone_is_enough(page: Page, outputs: Path) -> None:
+def test_the_keyboard_alone_is_enough(page: Any, outputs: Path) -> None:
     before = len(list(outputs.rglob("*.flac")))
     page.locator("#prompt textarea").focus()
     page.keyboard.type("slow piano")
@@ -189,24 +166,32 @@ def test_the_keyboard_alone_is_enough(page: Page, outputs: Path) -> None:
     page.get_by_label("Length in seconds").first.fill("1")
     page.locator("#make").focus()
     page.keyboard.press("Enter")
-    page.locator("#status").get_by_text(re.compile("step")).first.wait_for()
+    page.locator("#create-status").get_by_text(re.compile("step")).first.wait_for()
     page.locator("#cancel").focus()
     page.keyboard.press("Enter")
-    page.locator("#status").get_by_text(re.compile("Stopped|Done")).first.wait_for()
+    page.locator("#create-status").get_by_text(re.compile("Stopped|Done")).first.wait_for()
     assert len(list(outputs.rglob("*.flac"))) >= before
 
 
-def test_no_serious_accessibility_violations(page: Page) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    opened: list[Callable[[], None]] = [
-        lambda: None,
-        *(
-            lambda name=name: page.get_by_role("tab", name=name).click()  # type: ignore[misc]
-            for name in ("Transform", "History", "Batch", "About")
-        ),
-    ]
-    for open_tab in opened:
-        open_tab()
-        violations = axe.run(page).response["violations"]
-        serious = [v["id"] for v in violations if v["impact"] in ("serious", "critical")]
-        assert serious == []
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_accessibility_violations(browser: Any, address: str, scheme: str) -> None:
+    page = opened(browser, address, viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+    create(page, "slow piano", **FEW)
+    finished(page)
+    found = []
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        for violation in axe_playwright.Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found += [(tab, violation["id"], node["html"]) for node in violation["nodes"]]
+    assert found == []
+    page.context.close()
+
+
+def test_nothing_moves_for_those_who_asked_for_less_motion(browser: Any, address: str) -> None:
+    page = opened(browser, address, reduced_motion="reduce")
+    assert page.evaluate(MOVING) == 0
+    page.context.close()
+    page = opened(browser, address)
+    assert page.evaluate(MOVING) > 0
+    page.context.close()

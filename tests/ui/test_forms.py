@@ -8,7 +8,7 @@ from musicgen_ldm import GenerateRequest, MusicLDM
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.batch import requests_of
-from musicgen_ldm.ui.pictures import WIDTH, describe, novelty, picture
+from musicgen_ldm.ui.pictures import WIDTH, describe, picture
 from musicgen_ldm.ui.takes import Visitors
 from musicgen_ldm.ui.transform import request_of
 
@@ -77,13 +77,3 @@ def test_a_sentence_and_a_picture_for_every_take(tiny_model: MusicLDM) -> None:
     assert "(asked 90)" in sentence
     image = picture(take.waveform, tiny_model.checkpoint.mel)
     assert image.width == WIDTH
-
-
-def test_the_verdict_on_novelty_is_a_sentence() -> None:
-    neighbour = {"id": "c", "captions": ["a | b"], "licence": "CC0-1.0", "attribution": None}
-    assert novelty({"nearest": []}) == texts.NOVELTY_UNKNOWN
-    close = novelty({"nearest": [neighbour | {"similarity": 0.97}]})
-    assert close.startswith("Close to a training clip: 0.97")
-    assert "| 0.97 | a / b | CC0-1.0 | unknown |" in close
-    clear = novelty({"nearest": [neighbour | {"similarity": 0.5}]})
-    assert clear.startswith("No training clip is nearer than 0.90; the nearest is at 0.50")

@@ -1,0 +1,136 @@
+"""Does a take copy: the threshold, the verdict, and the sound of the nearest training clips."""
+
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ldm import GenerateRequest
+from musicgen_ldm.bank import Bank, build
+from musicgen_ldm.config.demo import DemoConfig
+from musicgen_ldm.errors import RequestError
+from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.novelty import NoveltyPanel, threshold, training_clip, verdict
+
+RATE = 16_000
+FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
+
+
+def entry(name: str, **more: Any) -> dict[str, Any]:
+    known = {"captions": ["a | b"], "licence": "CC0-1.0", "source": "x", "attribution": None}
+    return {"id": name} | known | more
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> dict[str, Any]:
+    """Second two to four of a file whose samples tell the second they belong to."""
+    path = tmp_path / "audio" / "steps.wav"
+    path.parent.mkdir()
+    soundfile.write(path, np.repeat([0.0, 0.1, 0.2, 0.3, 0.4], RATE), RATE)
+    digest = sha256(path.read_bytes()).hexdigest()
+    return entry("steps", path="audio/steps.wav", sha256=digest, start_s=2.0, duration_s=2.0)
+
+
+def circle(folder: Path, rows: int, degrees: float) -> Bank:
+    angles = np.deg2rad(degrees) * np.arange(rows)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    pairs = [(vector, entry(f"c{i}")) for i, vector in enumerate(vectors)]
+    return build(folder, pairs, embedder="x", identity="x", dim=2)
+
+
+def test_the_training_set_sets_the_threshold(tmp_path: Path) -> None:
+    bank = circle(tmp_path / "bank", 170, degrees=2)
+    assert threshold(bank) == pytest.approx(np.cos(np.deg2rad(2)), abs=1e-3)
+
+
+def test_a_short_bank_has_no_threshold_of_its_own(tmp_path: Path) -> None:
+    assert threshold(circle(tmp_path / "bank", 20, degrees=2)) is None
+    assert threshold(None) is None
+
+
+def test_the_verdict_is_a_sentence() -> None:
+    assert "nothing can be compared" in verdict({"nearest": []}, None)
+    record = {"nearest": [entry("c", similarity=0.93)]}
+    published = verdict(record, None)
+    assert published.startswith("**Listen and judge.**")
+    assert "the published 0.90" in published
+    assert "| 0.93 | a / b | CC0-1.0 | unknown |" in published
+    calibrated = verdict(record, 0.95)
+    assert calibrated.startswith("**No sign of it.** The nearest training clip has a similarity")
+    assert "0.95: one training clip in ten" in calibrated
+
+
+def test_the_part_of_the_file_that_was_trained_on_is_played(
+    clip: dict[str, Any], tmp_path: Path
+) -> None:
+    sound = training_clip(clip, tmp_path)
+    assert sound.seconds == 2
+    np.testing.assert_allclose(sound.mono[[0, -1]], [0.2, 0.3], atol=1e-3)
+
+
+def test_no_other_file_of_the_machine_is_played(clip: dict[str, Any], tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    stranger = clip | {"path": "../audio/steps.wav", "sha256": "0" * 64}
+    with pytest.raises(RequestError, match="steps is not on this machine"):
+        training_clip(stranger, inside)
+    with pytest.raises(RequestError, match="not on this machine"):
+        training_clip(clip, inside)
+    with pytest.raises(RequestError, match="not on this machine"):
+        training_clip(entry("bare", seed=1, genre="../genre.yaml", split="train"), inside)
+
+
+def test_a_piece_that_cannot_be_composed_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no-such piece cannot be composed again here: no genre"):
+        training_clip(entry("c", seed=1, genre="no-such", split="train"), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_piece_of_the_corpus_is_composed_again(tmp_path: Path) -> None:
+    from musicgen_ldm.corpus.clip import make_clip
+    from musicgen_ldm.corpus.recipe import single_plan
+    from musicgen_ldm.corpus.render import SoundBank
+
+    made = make_clip(
+        single_plan(7, genre="techno"), SoundBank.open(), sample_rate=44_100, is_stereo=True
+    )
+    (tmp_path / "made.flac").write_bytes(made.flac)
+    expected, _ = soundfile.read(tmp_path / "made.flac", dtype="float32")
+    sound = training_clip(entry("c", seed=7, genre="techno", split="train"), tmp_path)
+    np.testing.assert_array_equal(sound.samples.T, expected)
+
+
+def test_clips_near_a_take_are_played_beside_it(
+    clip: dict[str, Any], tiny_folder: Path, tmp_path: Path, built: Callable
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "with-bank"))
+    rows = [(np.ones(32), clip), (-np.ones(32), entry("elsewhere"))]
+    build(folder / "novelty", rows, embedder="clap-tiny", identity="x", dim=32)
+    engine = Engine(DemoConfig(train_audio=tmp_path, device="cpu"))
+    engine.load(str(folder))
+    request = GenerateRequest(prompt="slow piano", seconds=0.6, sampling=FAST)
+    record = engine.ready_model().generate(request)[0].record
+
+    def make() -> NoveltyPanel:
+        with gr.Blocks():
+            return NoveltyPanel(engine)
+
+    panel = built(make)
+    shown = panel.show(record)
+    assert "| CC0-1.0 |" in shown[panel.verdict]
+    assert shown[panel.listen]["visible"]
+    updates: dict[Any, Any] = {}
+    for update in panel.play(record):
+        updates |= update
+    assert "elsewhere is not on this machine" in updates[panel.note]
+    players = [updates[player] for player in panel.players if player in updates]
+    (rate, samples), label = players[0]["value"], players[0]["label"]
+    assert len(players) == 1
+    assert (rate, samples.shape) == (RATE, (2 * RATE, 1))
+    assert label.endswith(": a / b")

@@ -1,0 +1,88 @@
+"""The results: what is said of a take; a failing model or a full disk is a sentence too."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from musicgen_ldm import GenerateRequest
+from musicgen_ldm.config.demo import DemoConfig
+from musicgen_ldm.errors import RequestError
+from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.takes import TakesPanel, Visitors
+
+REQUEST = GenerateRequest(
+    prompt="a", seconds=0.6, sampling={"sampler": "dpm++", "steps": 1, "guidance": 1.0}
+)
+VISITOR: Any = SimpleNamespace(username=None, session_hash="me")
+
+
+@pytest.fixture(scope="module")
+def panel(
+    tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, built: Callable
+) -> TakesPanel:
+    engine = Engine(DemoConfig(device="cpu", outputs=tmp_path_factory.mktemp("outputs")))
+    engine.load(str(tiny_folder))
+    engine.ready_model()
+
+    def make() -> TakesPanel:
+        with gr.Blocks():
+            return TakesPanel(Visitors(engine), "create")
+
+    return built(make)
+
+
+def last_status(panel: TakesPanel) -> str:
+    return [
+        update[panel.status] for update in panel.render(REQUEST, VISITOR) if panel.status in update
+    ][-1]
+
+
+def test_the_first_take_is_chosen_and_told_of(panel: TakesPanel) -> None:
+    shown = list(panel.render(REQUEST, VISITOR))[-1]
+    assert shown[panel.chosen]["value"] == "Take 1"
+    assert shown[panel.novelty.verdict] == texts.NOVELTY_UNKNOWN
+    assert shown[panel.favourite] is False
+    assert shown[panel.sentences[0]].startswith("0.6 seconds")
+
+
+def test_a_failing_model(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Iterator[None]:
+        raise RuntimeError("CUDA error: an illegal memory access")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(panel.engine.model, "iterate", fail)
+        assert "The model failed (RuntimeError" in last_status(panel)
+    assert panel.engine.waiting == 0
+    assert last_status(panel).startswith("Done: 1")
+
+
+def test_a_full_disk(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    library = panel.visitors.library(VISITOR)
+    before = len(library.search())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "No space left on device" in last_status(panel)
+    assert len(library.search()) == before
+    assert last_status(panel).startswith("Done: 1")
+
+
+def test_a_model_that_breaks_while_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("half a file")
+
+    monkeypatch.setattr("musicgen_ldm.pipeline.MusicLDM.from_pretrained", broken)
+    engine = Engine(DemoConfig())
+    engine.load("any")
+    with pytest.raises(RequestError, match="could not be loaded: half a file"):
+        engine.ready_model()
