@@ -12,6 +12,7 @@ OLDEST_VENV ?= .venv-oldest
 PROMPT ?= a relaxed bossa nova with nylon guitar and flute
 ARGS ?=
 PYTEST_ARGS ?=
+CHECKPOINT ?= pocket
 PACKAGING := setup.cfg pyproject.toml
 
 # Compiling what is imported, when it is, takes half the time of compiling all that is installed.
@@ -25,7 +26,7 @@ SAMPLER = --no-deps tinysoundfont
 # depend on the number of cores.
 RUN_TESTS = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
-.PHONY: help music demo test test-all test-oldest lint fix clean
+.PHONY: help music demo screenshots test test-all test-browser test-oldest lint fix clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +39,18 @@ music: $(VENV)/.base  ## render PROMPT into outputs/ with the embedded checkpoin
 demo: $(VENV)/.demo  ## open the web page on this machine
 	$(VENV)/bin/python app.py
 
+screenshots: $(VENV)/.browser  ## docs/images/demo-*.png with CHECKPOINT
+	$(VENV)/bin/python benchmarks/demo_screenshots.py "$(CHECKPOINT)"
+
 test: $(VENV)/.dev  ## the tests; no GPU, no network once installed
 	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev  ## the slow ones too
 	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto --dist worksteal -m "not network and not browser" $(PYTEST_ARGS)
+
+# The browser itself is the system's: apt install chromium, or CHROMIUM=/path/to/another.
+test-browser: $(VENV)/.dev $(VENV)/.browser  ## the web page in headless Chromium
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -m browser -rs tests/ui $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST_VENV)/.dev  ## the tests with the oldest libraries that setup.cfg admits
 	$(RUN_TESTS) $(OLDEST_VENV)/bin/python -m pytest -n auto --dist worksteal -W default $(PYTEST_ARGS)
@@ -69,6 +77,11 @@ $(VENV)/.base: constraints/known-good.txt $(PACKAGING)
 $(VENV)/.demo: constraints/known-good.txt $(PACKAGING)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip $(INSTALL) -c $< -e ".[demo]"
+	@touch $@
+
+$(VENV)/.browser: constraints/known-good.txt $(PACKAGING)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip $(INSTALL) -c $< -e ".[browser]"
 	@touch $@
 
 $(VENV)/.dev: constraints/known-good.txt $(PACKAGING)

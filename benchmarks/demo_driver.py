@@ -105,4 +105,4 @@ def create(page: Any, prompt: str, *, seconds: float, steps: int = 0) -> None:
 
 def finished(page: Any) -> None:
     """Wait for the rendering on the Create tab."""
-    page.locator("#status").get_by_text("Done:").first.wait_for()
+    page.locator("#create-status").get_by_text("Done:").first.wait_for()

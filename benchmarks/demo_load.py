@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -54,7 +55,7 @@ def load(address: str, users: int, requests: int) -> list[tuple[str, float]]:
     with TemporaryDirectory() as downloads, ThreadPoolExecutor(users) as pool:
         clients = [Client(address, verbose=False, download_files=downloads) for _ in range(users)]
         share = [requests // users] * users
-        return sum(pool.map(ask, clients, share, range(users)), [])
+        return list(chain.from_iterable(pool.map(ask, clients, share, range(users))))
 
 
 def main() -> None:
