@@ -10,6 +10,7 @@ from torch import Tensor
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.diffusion import draw_noise, guide, make_sampler, predict_clean
 from musicgen_ldm.errors import NumericsError
+from musicgen_ldm.models.unet import reduction
 from musicgen_ldm.windows import iterate_windows, window_size
 
 
@@ -68,8 +69,7 @@ class Denoiser:
         self.canvas = canvas
         embeddings = torch.cat([condition.negative, condition.positive])
         self.embeddings = embeddings.to(unet.device, unet.dtype)
-        multiple = 2 ** (len(unet.config.block_out_channels) - 1)
-        self.size = window_size(canvas.shape[1], canvas.window, multiple)
+        self.size = window_size(canvas.shape[1], canvas.window, reduction(unet))
 
     def __call__(
         self, noisy: Tensor, timestep: Tensor, step: int, scale: float, rescale: float

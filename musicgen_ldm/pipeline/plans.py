@@ -20,6 +20,7 @@ from musicgen_ldm.codec import mel_to_latent
 from musicgen_ldm.config.generation import DEFAULT_STRENGTH, MAX_SECONDS, GenerateRequest
 from musicgen_ldm.errors import AudioError, RequestError
 from musicgen_ldm.mel import log_mel
+from musicgen_ldm.models import unet, vae
 from musicgen_ldm.sampling import Canvas, Known
 
 TRAINING_PEAK = 0.5  # clips are scaled to this peak before they are cropped (Chen et al. 2023)
@@ -56,10 +57,9 @@ class Geometry:
         """Read factors and window from the components' stock configurations."""
         self.checkpoint = checkpoint
         self.mel = checkpoint.mel
-        vae, unet = checkpoint.vae.config, checkpoint.unet.config
-        self.factor = 2 ** (len(vae.block_out_channels) - 1)
-        self.multiple = 2 ** (len(unet.block_out_channels) - 1)
-        sample_size = unet.sample_size
+        self.factor = vae.reduction(checkpoint.vae)
+        self.multiple = unet.reduction(checkpoint.unet)
+        sample_size = checkpoint.unet.config.sample_size
         self.window = sample_size if isinstance(sample_size, int) else sample_size[0]
 
     @property
@@ -193,77 +193,59 @@ def _repaint(geometry: Geometry, request: GenerateRequest, source: Waveform) -> 
 
 
 def _continuation(geometry: Geometry, request: GenerateRequest, source: Waveform) -> Plan:
-    if request.continue_side == "before":
-        return _reversed_roles(geometry, request, source)
-    rate = geometry.mel.sample_rate
-    samples = source.resampled(rate).mono
+    """New sound after a file or before it; the part of the file next to the seam is known."""
+    rate, is_after = geometry.mel.sample_rate, request.continue_side == "after"
     context = min(geometry.window // 2, int(source.seconds * geometry.latent_rate))
     if context == 0:
         raise AudioError(
-            f"{request.continue_file}: {source.seconds:.3f} s are too short to continue; give at "
-            f"least {1 / geometry.latent_rate:.2f} s"
+            f"{request.continue_file}: {source.seconds:.3f} s are too short to "
+            f"{'continue' if is_after else 'lead up to'}; give at least "
+            f"{1 / geometry.latent_rate:.2f} s"
         )
-    taken = round(context / geometry.latent_rate * rate)
-    excerpt, gain = _normalised(samples[-taken:], request.continue_file)
     canvas = geometry.canvas(context + math.ceil(request.length_s * geometry.latent_rate))
-    keep = torch.arange(canvas.shape[1]) < context
-    latent = geometry.encode(excerpt, canvas.shape[1])
-
-    def finish(drawn: FloatArray) -> Waveform:
-        new = _matched(drawn / gain, rate, source)
-        kept = source.samples.shape[1]
-        begin_s = (kept - round(taken / rate * source.sample_rate)) / source.sample_rate
-        total = kept + round(request.length_s * source.sample_rate)
-        longer = Waveform(fit_length(source.samples, total), source.sample_rate)
-        # The fade lies in the last moments of the given sound, which go on into the drawn one.
-        end_s = total / source.sample_rate
-        return _paste(longer, new, begin_s, ((source.seconds - FADE_S, end_s),))
-
-    return Plan(
-        canvas=canvas,
-        finish=finish,
-        num_mel_frames=canvas.shape[1] * geometry.factor,
-        known=Known(latent, keep.to(latent.device)),
-        seams_s=(source.seconds,),
-    )
-
-
-def _reversed_roles(geometry: Geometry, request: GenerateRequest, source: Waveform) -> Plan:
-    """A beginning for a file: new frames first, then the known start of the file."""
-    rate = geometry.mel.sample_rate
-    samples = source.resampled(rate).mono
-    context = min(geometry.window // 2, int(source.seconds * geometry.latent_rate))
-    if context == 0:
-        raise AudioError(
-            f"{request.continue_file}: {source.seconds:.3f} s are too short to lead up to; give "
-            f"at least {1 / geometry.latent_rate:.2f} s"
-        )
-    new_frames = math.ceil(request.length_s * geometry.latent_rate)
-    canvas = geometry.canvas(new_frames + context)
-    # The file starts on a frame boundary at the end of the canvas; the asked length is cut out.
-    begin = canvas.shape[1] - context
+    # Before a file, the canvas ends with it and may begin earlier than was asked for.
+    first = 0 if is_after else canvas.shape[1] - context
     taken = round(context / geometry.latent_rate * rate)
-    excerpt, gain = _normalised(samples[:taken], request.continue_file)
-    lead_in = np.zeros(round(begin / geometry.latent_rate * rate), dtype=np.float32)
-    latent = geometry.encode(np.concatenate([lead_in, excerpt]), canvas.shape[1])
-    keep = torch.arange(canvas.shape[1]) >= begin
+    lead_in = round(first / geometry.latent_rate * rate)
+    samples = source.resampled(rate).mono
+    nearest = samples[-taken:] if is_after else samples[:taken]
+    excerpt, gain = _normalised(nearest, request.continue_file)
+    latent = geometry.encode(np.pad(excerpt, (lead_in, 0)), canvas.shape[1])
+    frames = torch.arange(canvas.shape[1])
+    keep = (first <= frames) & (frames < first + context)
+    kept, added = source.samples.shape[1], round(request.length_s * source.sample_rate)
+    # Samples of the result at which the excerpt and, before it, the canvas begin.
+    start = kept - round(taken / rate * source.sample_rate) if is_after else added
+    begin = start - round(lead_in / rate * source.sample_rate)
 
     def finish(drawn: FloatArray) -> Waveform:
         new = _matched(drawn / gain, rate, source)
-        added = round(request.length_s * source.sample_rate)
-        start = round(begin / geometry.latent_rate * source.sample_rate) - added
-        padding = np.zeros((source.samples.shape[0], added), dtype=np.float32)
-        longer = Waveform(np.concatenate([padding, source.samples], axis=1), source.sample_rate)
-        begin_s = -start / source.sample_rate
-        return _paste(longer, new, begin_s, ((0.0, added / source.sample_rate + FADE_S),))
+        return _extended(source, new, begin, added, is_after=is_after)
 
     return Plan(
         canvas=canvas,
         finish=finish,
         num_mel_frames=canvas.shape[1] * geometry.factor,
         known=Known(latent, keep.to(latent.device)),
-        seams_s=(round(request.length_s * source.sample_rate) / source.sample_rate,),
+        seams_s=((kept if is_after else added) / source.sample_rate,),
     )
+
+
+def _extended(
+    source: Waveform, new: FloatArray, begin: int, added: int, *, is_after: bool
+) -> Waveform:
+    """`source` with `added` samples of `new`, which begins `begin` samples into the result.
+
+    The cross-fade lies in the given sound, next to the seam.
+    """
+    rate = source.sample_rate
+    padding = (0, added) if is_after else (added, 0)
+    longer = Waveform(np.pad(source.samples, [(0, 0), padding]), rate)
+    if is_after:
+        drawn_s = (source.seconds - FADE_S, longer.seconds)
+    else:
+        drawn_s = (0.0, added / rate + FADE_S)
+    return _paste(longer, new, begin / rate, (drawn_s,))
 
 
 def _normalised(samples: FloatArray, name: str | None) -> tuple[FloatArray, float]:
