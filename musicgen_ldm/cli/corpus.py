@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-HELP = "build, list, play and draw the built-in music corpus"
+HELP = "build, list, play, draw and ask about the built-in music corpus"
 
 PRESETS = ("train", "valid", "test", "tiny")
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     join = actions.add_parser("join", help="one manifest over several corpora or prepared folders")
     join.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL file to write")
     join.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="built or prepared")
+    _add_prompts(actions.add_parser("prompts", help="write evaluation prompts about a corpus"))
     sheet = actions.add_parser("sheet", help="draw spectrograms with beats and captions")
     sheet.add_argument("corpus", metavar="OUT", type=Path, help="folder that `build` made")
     sheet.add_argument("-o", "--output", type=Path, help="PNG file (default: OUT/sheet.png)")
@@ -40,6 +41,14 @@ def _add_build(build: argparse.ArgumentParser) -> None:
                        help="only these (default: all)")  # fmt: skip
 
 
+def _add_prompts(prompts: argparse.ArgumentParser) -> None:
+    prompts.add_argument("corpus", type=Path, metavar="MANIFEST", help="built corpus or its folder")
+    prompts.add_argument("out", type=Path, metavar="OUT.jsonl",
+                         help="file for `generate --prompts` and `evaluate --prompts`")  # fmt: skip
+    prompts.add_argument("--count", type=int, default=500, help="how many (default: 500)")
+    prompts.add_argument("--seed", type=int, default=0, help="of all choices (default: 0)")
+
+
 def _add_play(play: argparse.ArgumentParser) -> None:
     play.add_argument("seed", metavar="SEED", type=int, help="of the piece")
     play.add_argument("--genre", help="default: drawn by the seed")
@@ -57,7 +66,14 @@ def _add_sounds(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    actions = {"build": _build, "list": _list, "play": _play, "join": _join, "sheet": _sheet}
+    actions = {
+        "build": _build,
+        "list": _list,
+        "play": _play,
+        "join": _join,
+        "prompts": _prompts,
+        "sheet": _sheet,
+    }
     actions[args.action](args)
     return 0
 
@@ -139,6 +155,13 @@ def _join(args: argparse.Namespace) -> None:
 
     count = join_manifests(args.manifest, [path / "manifest.jsonl" for path in args.folders])
     print(f"{args.manifest}: {count} clips")
+
+
+def _prompts(args: argparse.Namespace) -> None:
+    from musicgen_ldm.corpus.prompts import write_prompts
+
+    clips = write_prompts(args.corpus, args.out, count=args.count, seed=args.seed)
+    print(f"{args.out}: {args.count} prompts about {clips} clips")
 
 
 def _sheet(args: argparse.Namespace) -> None:

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _publish(found: "Evaluation", args: argparse.Namespace) -> int:
     """Write everything that was asked for and print the table."""
-    from musicgen_ldm.metrics import evaluation, report
+    from musicgen_ldm.metrics import evaluation, obedience_report, report
     from musicgen_ldm.metrics.card import update_card
     from musicgen_ldm.metrics.families import silent_reason
 
@@ -122,6 +122,9 @@ def _publish(found: "Evaluation", args: argparse.Namespace) -> int:
     if args.card:
         update_card(args.card, record)
     print(report.table(record["metrics"]))
+    obedience = obedience_report.table(record["metrics"])
+    if obedience:
+        print(f"\n{obedience}")
     reason = silent_reason(found)
     if reason:
         print(f"error: {reason}", file=sys.stderr)

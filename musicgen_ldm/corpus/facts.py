@@ -8,17 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, Literal
 
+from musicgen_ldm.config.tempo_words import TempoWord, tempo_word
 from musicgen_ldm.corpus.instruments import get_instrument
 from musicgen_ldm.corpus.score import Part, Score
 from musicgen_ldm.errors import CorpusError
 
 Kind = Literal["band", "electronic", "orchestral", "solo"]
-TempoWord = Literal["slow", "medium", "fast"]
 Event = Literal["drums enter", "drums stop", "drums pause", "lead enters", "bass enters"]
-
-SLOW_BELOW_BPM = 85.0
-MEDIUM_BPM = (94.0, 122.0)
-FAST_ABOVE_BPM = 132.0
 
 SPARSE_BELOW_ONSETS_PER_S = 2.5
 BUSY_ABOVE_ONSETS_PER_S = 11.0
@@ -99,17 +95,6 @@ def facts_from_json(record: dict[str, Any]) -> Facts:
         raise CorpusError(f"facts of a clip have {problem}; build the corpus again")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
     return Facts(**values)
-
-
-def tempo_word(felt_bpm: float | None) -> TempoWord | None:
-    """The word a listener would use for a pulse, None where two listeners would differ."""
-    if felt_bpm is None:
-        return None
-    if felt_bpm < SLOW_BELOW_BPM:
-        return "slow"
-    if felt_bpm > FAST_ABOVE_BPM:
-        return "fast"
-    return "medium" if MEDIUM_BPM[0] <= felt_bpm <= MEDIUM_BPM[1] else None
 
 
 def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -> Facts:

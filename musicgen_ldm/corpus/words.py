@@ -1,24 +1,22 @@
-"""Captions, hard negatives and evaluation prompts, written from known truth.
+"""Captions and hard negatives, written from known truth.
 
 Templates and words of the test set are its own (`lexicon/*.yaml`, `held_out`), so that a model
 can be asked in sentences it never read. Sentences claim nothing that `Tags` and `Facts` do not
 hold; `corpus.mentions` parses them back and the tests compare.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from musicgen_ldm.corpus.facts import Facts, facts_from_json
+from musicgen_ldm.corpus.facts import Facts
 from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.negatives import HardNegative, contrast
 from musicgen_ldm.corpus.sentences import Choices, reads_well
 from musicgen_ldm.corpus.speaker import Speaker
 from musicgen_ldm.corpus.splits import check_split
 from musicgen_ldm.corpus.vocabulary import Vocabulary, load_vocabulary
-from musicgen_ldm.data.manifest import Clip, Tags
+from musicgen_ldm.data.manifest import Tags
 from musicgen_ldm.errors import CorpusError
 
 FEWEST_MEANINGS = 2  # "a waltz" alone tells a listener too little
@@ -112,83 +110,3 @@ def hard_negatives(tags: Tags, facts: Facts, rng: np.random.Generator) -> list[H
     """
     templates = [line for lines in templates_for(facts, "train").values() for line in lines]
     return contrast(tags, facts, templates, rng)
-
-
-def prompt_set(clips: Iterable[Clip], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Evaluation prompts in held-out words, with what each asks for.
-
-    Genres take turns, so a rare genre is asked for as often as a common one; a clip serves again
-    only when every clip of its genre has served. Clips of two pieces are left out.
-
-    Args:
-        clips: Clips of the built-in corpus, whose extra field "facts" says what is audible.
-        count: Number of prompts, all different.
-        rng: Source of all choices.
-
-    Returns:
-        Records {id, prompt, clip, asked}; `asked` holds genre, lead, drums, solo, electronic,
-        tempo_word, bpm and key as the words of the prompt ask for them, None where they do not.
-
-    Raises:
-        CorpusError: If there is no clip, one has no facts, or the prompts run out.
-    """
-    queue = _by_turns(clips, rng)
-    prompts: dict[str, dict[str, Any]] = {}
-    for _ in range(count * ATTEMPTS):
-        if len(prompts) == count:
-            break
-        clip, facts = next(queue)
-        (prompt,) = write_captions(clip.tags, facts, rng, split="test", count=1)
-        if prompt not in prompts:
-            prompts[prompt] = {
-                "id": f"prompt-{len(prompts):04d}",
-                "prompt": prompt,
-                "clip": clip.id,
-                "asked": asked_of(prompt, clip.tags, facts),
-            }
-    if len(prompts) < count:
-        raise CorpusError(f"only {len(prompts)} of {count} prompts differ; give more clips")
-    return list(prompts.values())
-
-
-def _by_turns(clips: Iterable[Clip], rng: np.random.Generator) -> Iterator[tuple[Clip, Facts]]:
-    """Clips with their facts, one of each genre in turn, for ever."""
-    groups: dict[str | None, list[tuple[Clip, Facts]]] = defaultdict(list)
-    for clip in clips:
-        if "sequence" in clip.extra:  # two pieces in one clip: no single wish describes it
-            continue
-        if "facts" not in clip.extra:
-            raise CorpusError(f"clip {clip.id} has no facts; build it with `musicgen-ldm corpus`")
-        groups[clip.tags.genre].append((clip, facts_from_json(clip.extra["facts"])))
-    if not groups:
-        raise CorpusError("no clips to write prompts about; give at least one")
-    queues = [[group[i] for i in rng.permutation(len(group))] for group in groups.values()]
-    turn = 0
-    while True:
-        for index in rng.permutation(len(queues)):
-            yield queues[index][turn % len(queues[index])]
-        turn += 1
-
-
-def asked_of(prompt: str, tags: Tags, facts: Facts) -> dict[str, Any]:
-    """What the words of `prompt` ask for, of the things that evaluation can measure.
-
-    Who asks for an electronic genre asks for electronic sound, whether or not the word falls.
-    """
-    said = mentions(prompt)
-    genre = tags.genre if any(tags.genre in names for names in said["genres"].values()) else None
-    names_lead = any(names == (facts.lead,) for names in said["instruments"].values())
-    key = f"{tags.key} {tags.mode}" if said["key"] else None
-    electronic = None if said["sound"] is None else said["sound"] == "electronic"
-    if genre and facts.kind == "electronic":
-        electronic = True
-    return {
-        "genre": genre,
-        "lead": facts.lead if names_lead else None,
-        "drums": said["drums"],
-        "solo": said["solo"] or None,
-        "electronic": electronic,
-        "tempo_word": said["tempo"],
-        "bpm": said["bpm"],
-        "key": key,
-    }

@@ -7,10 +7,12 @@ and its reference.
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from musicgen_ldm.config.tempo_words import TempoWord
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.errors import MetricError, MusicGenError
 from musicgen_ldm.measure import Key, parse_key
@@ -49,13 +51,35 @@ class AudioFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What a clip was asked to be; None or empty where nothing was said."""
+    """What a clip was asked to be; None or empty where nothing was said.
+
+    Attributes:
+        text: The sentence.
+        bpm: Beats per minute.
+        key: Tonic and mode.
+        instruments: All that shall be heard.
+        genre: Name of the genre.
+        lead: Instrument that shall carry the melody.
+        drums: With a drum kit, or without.
+        solo: One instrument alone, or a band.
+        electronic: Electronic, or acoustic.
+        tempo_word: "slow", "medium" or "fast".
+        felt: Pulse that a listener taps, relative to the beat of such music: 0.5, 1 or 2.
+        clip: Id of the real clip that the prompt describes.
+    """
 
     text: str
     bpm: float | None = None
     key: Key | None = None
     instruments: tuple[str, ...] = ()
     genre: str | None = None
+    lead: str | None = None
+    drums: bool | None = None
+    solo: bool | None = None
+    electronic: bool | None = None
+    tempo_word: TempoWord | None = None
+    felt: float = 1.0
+    clip: str | None = None
 
 
 def list_audio(folder: str | Path) -> list[AudioFile]:
@@ -109,8 +133,8 @@ def manifest_audio(path: str | Path, split: str | None = None) -> dict[str, tupl
 def read_prompts(path: str | Path) -> dict[str, Prompt]:
     """Prompts by id from JSONL: `id`, `prompt`, and what it asks for.
 
-    The attributes `bpm`, `key`, `instruments` and `genre` may stand in the line itself, in `asked`
-    or in `tags`; a line of a manifest is also read, with its first caption as the prompt.
+    What is asked for (the fields of `Prompt`) may stand in the line itself, in `asked` or in
+    `tags`; a line of a manifest is also read, with its first caption as the prompt.
 
     Raises:
         MetricError: With file and line number, for a line without id or text, or a repeated id.
@@ -140,7 +164,7 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
     """A prompt from a JSON object.
 
     Raises:
-        MetricError: If it holds no text.
+        MetricError: If it holds no text, or an attribute has an impossible value.
         RequestError: If its key is not a key.
     """
     text = next((record[name] for name in PROMPT_FIELDS if record.get(name)), None)
@@ -160,7 +184,28 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
         key=parse_key(key) if key else None,
         instruments=tuple(asked.get("instruments") or ()),
         genre=asked.get("genre"),
+        lead=asked.get("lead"),
+        drums=_flag(asked, "drums"),
+        solo=_flag(asked, "solo"),
+        electronic=_flag(asked, "electronic"),
+        tempo_word=_tempo_word(asked),
+        felt=float(asked.get("felt") or 1),
+        clip=record.get("clip"),
     )
+
+
+def _flag(asked: dict[str, Any], name: str) -> bool | None:
+    value = asked.get(name)
+    if value not in (None, True, False):
+        raise MetricError(f"{name} is {value!r}; give true, false or null")
+    return value
+
+
+def _tempo_word(asked: dict[str, Any]) -> TempoWord | None:
+    word: TempoWord | None = asked.get("tempo_word")
+    if word not in (None, *get_args(TempoWord)):
+        raise MetricError(f"tempo_word is {word!r}; give one of {', '.join(get_args(TempoWord))}")
+    return word
 
 
 def recorded_prompts(files: list[AudioFile]) -> dict[str, Prompt]:
@@ -179,6 +224,16 @@ def recorded_prompts(files: list[AudioFile]) -> dict[str, Prompt]:
         if request and request.get("prompt"):
             prompts[file.prompt_id] = parse_prompt(request)
     return prompts
+
+
+def reference_id(
+    prompt_id: str, prompts: Mapping[str, Prompt], known: Collection[str]
+) -> str | None:
+    """Id of a prompt's reference clip: of the same name, or the clip that the prompt names."""
+    if prompt_id in known:
+        return prompt_id
+    named = prompts[prompt_id].clip if prompt_id in prompts else None
+    return named if named in known else None
 
 
 def check_pairs(what: str, ids: list[str], known: set[str], *, allow_missing: bool) -> list[str]:

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics.obedience import PREFIX
 from musicgen_ldm.metrics.results import CLIPS_FILE, plain, read_results, read_table
 from musicgen_ldm.metrics.statistics import (
     Z_95,
@@ -36,7 +37,7 @@ EXPRESSION = re.compile(
     r"\s*(?P<metric>\S+)\s*(?P<op>>=|<=|>|<)\s*base\s*"
     r"(?:(?P<sign>[+-])\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>se)?)?\s*"
 )
-CLIP_METRICS = ("clap", "kl_", "bernoulli_")  # means over clips, in per_clip.csv
+CLIP_METRICS = ("clap", "kl_", "bernoulli_", PREFIX)  # means over clips, in per_clip.csv
 
 
 @dataclass(frozen=True)

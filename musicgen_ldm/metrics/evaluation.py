@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.errors import MetricError, OutputError
-from musicgen_ldm.metrics import families, health
+from musicgen_ldm.metrics import families, health, judging
 from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse
 from musicgen_ldm.metrics.cache import Cache
-from musicgen_ldm.metrics.clips import AudioFile, list_audio, read_prompts, recorded_prompts
+from musicgen_ldm.metrics.clips import (
+    AudioFile,
+    list_audio,
+    read_prompts,
+    recorded_prompts,
+    reference_id,
+)
 from musicgen_ldm.metrics.embedders import Embedder
 from musicgen_ldm.metrics.embedders.base import identify
 from musicgen_ldm.metrics.request import Evaluation, EvaluationRequest
@@ -44,9 +50,13 @@ def evaluate(
     is_stats = request.ref is not None and request.ref.suffix == ".npz"
     ref_files = [] if request.ref is None or is_stats else list_audio(request.ref)
     prompts = read_prompts(request.prompts) if request.prompts else recorded_prompts(gen_files)
-    asks = any(p.bpm or p.key for p in prompts.values()) and "obedience" in request.metrics
+    asks = "obedience" in request.metrics and judging.asks_for_music(prompts)
     gen = _analysed(gen_files, embedders, request, cache, workers, measure_music=asks)
-    ref = _analysed(ref_files, embedders, request, cache, workers, measure_music=False)
+    known = {file.id for file in ref_files}
+    has_ceiling = any(reference_id(name, prompts, known) for name in prompts)
+    ref = _analysed(
+        ref_files, embedders, request, cache, workers, measure_music=asks and has_ceiling
+    )
     rows = [_signal_row(clip) for clip in gen]
     evaluation = Evaluation({}, rows, gen, ref, prompts)
     evaluation.summary = _summary(request, evaluation, embedders)
@@ -54,7 +64,7 @@ def evaluate(
         families.score_embedder(evaluation, embedder, request)
     families.explain_missing(evaluation, embedders, request)
     if "obedience" in request.metrics:
-        evaluation.add(families.score_obedience(evaluation, embedders), f".{request.preset.name}")
+        evaluation.add(judging.score_obedience(evaluation, embedders), f".{request.preset.name}")
     if "health" in request.metrics:
         scores = health.evaluate([clip.health for clip in gen])
         found = {

@@ -1,15 +1,13 @@
 """Families of metrics that need more than one embedder's arrays: pairs, prompts, references."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.measure import Tempo
-from musicgen_ldm.metrics import health, music_qa, obedience, scoring
-from musicgen_ldm.metrics.analysis import Analysis
-from musicgen_ldm.metrics.clips import Prompt, check_pairs
-from musicgen_ldm.metrics.embedders import AttributeEmbedder, Embedder, TextEmbedder
+from musicgen_ldm.metrics import health, music_qa, scoring
+from musicgen_ldm.metrics.clips import Prompt, check_pairs, reference_id
+from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
 from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
 from musicgen_ldm.metrics.request import (
     NAMES,
@@ -20,7 +18,6 @@ from musicgen_ldm.metrics.request import (
 )
 from musicgen_ldm.metrics.results import Results, refused, result
 from musicgen_ldm.metrics.scoring import Embedded, guarded
-from musicgen_ldm.metrics.statistics import Estimate
 
 
 def score_embedder(evaluation: Evaluation, embedder: Embedder, request: EvaluationRequest) -> None:
@@ -91,12 +88,19 @@ def _frechet(
 
 
 def _reference_rows(
-    gen: Embedded, ref: Embedded, request: EvaluationRequest
+    prompts: Mapping[str, Prompt], gen: Embedded, ref: Embedded, request: EvaluationRequest
 ) -> list[tuple[int, int]]:
-    """(row in gen, row in ref) of clips whose prompt id has a reference clip."""
-    row_of = {name: row for row, name in enumerate(ref.ids)}
+    """(row in gen, row in ref) of clips whose prompt has a reference clip."""
+    row_of = _rows_of_prompts(prompts, gen, ref)
     check_pairs("reference clip", gen.prompt_ids, set(row_of), allow_missing=request.allow_missing)
     return [(row, row_of[i]) for row, i in enumerate(gen.prompt_ids) if i in row_of]
+
+
+def _rows_of_prompts(prompts: Mapping[str, Prompt], gen: Embedded, ref: Embedded) -> dict[str, int]:
+    """Row of the reference clip of each prompt id that has one."""
+    row_of = {name: row for row, name in enumerate(ref.ids)}
+    found = {i: reference_id(i, prompts, row_of) for i in gen.prompt_ids}
+    return {i: row_of[name] for i, name in found.items() if name is not None}
 
 
 def _divergence(
@@ -106,7 +110,7 @@ def _divergence(
     ref: Embedded,
     request: EvaluationRequest,
 ) -> Results:
-    pairs = _reference_rows(gen, ref, request)
+    pairs = _reference_rows(evaluation.prompts, gen, ref, request)
     if not pairs:
         raise MetricError("no generated clip shares an id with a reference clip; KL is paired")
     found, by_pair = scoring.score_divergence(gen, ref, pairs, request.preset)
@@ -133,7 +137,7 @@ def _text(
     text = np.stack([vector[prompts[gen.prompt_ids[row]].text] for row in rows])
     real = None
     if ref is not None:
-        row_of = {name: row for row, name in enumerate(ref.ids)}
+        row_of = _rows_of_prompts(prompts, gen, ref)
         if all(gen.prompt_ids[row] in row_of for row in rows):
             real = ref.vectors[[row_of[gen.prompt_ids[row]] for row in rows]]
     found, cosines = scoring.score_text(gen, rows, text, real)
@@ -182,54 +186,3 @@ def explain_missing(
         if request.ref is None:
             found = {name: refused("no reference; give --ref") for name in NAMES[family]}
             evaluation.add(found, f".{request.preset.name}")
-
-
-def score_obedience(evaluation: Evaluation, embedders: Sequence[Embedder]) -> Results:
-    """Tempo, key and, where a tagger is among the embedders, instruments and genre."""
-    clips = [clip for clip in evaluation.gen if clip.file.prompt_id in evaluation.prompts]
-    asked = [evaluation.prompts[clip.file.prompt_id] for clip in clips]
-    bpm, keys = [prompt.bpm for prompt in asked], [prompt.key for prompt in asked]
-    # Tempo is measured only when some prompt asks for tempo or key.
-    heard_tempo = [clip.tempo or Tempo(None, 0.0) for clip in clips]
-    heard_keys = [clip.key for clip in clips]
-    found = guarded(
-        ("tempo_exact", "tempo_octave"),
-        lambda: _counted(obedience.evaluate(bpm=(bpm, heard_tempo)), bpm),
-    ) | guarded(
-        ("key_exact", "key_weighted"),
-        lambda: _counted(obedience.evaluate(key=(keys, heard_keys)), keys),
-    )
-    for embedder in embedders:
-        if isinstance(embedder, AttributeEmbedder):
-            found |= _attributes(clips, asked, embedder)
-    return found
-
-
-def _attributes(
-    clips: Sequence[Analysis], asked: Sequence[Prompt], embedder: AttributeEmbedder
-) -> Results:
-    """Instruments and genre as a tagger hears them; what it cannot name does not count."""
-    heard_genres: list[str | None] = []
-    heard_instruments = []
-    for clip in clips:
-        features = clip.features[embedder.name]
-        assert features.logits is not None
-        assert features.tags is not None
-        heard_genres.append(embedder.genres[int(features.logits.mean(axis=0).argmax())])
-        present = features.tags.mean(axis=0) > 0  # a probability above one half
-        heard_instruments.append(
-            [name for name, is_there in zip(embedder.instruments, present, strict=True) if is_there]
-        )
-    genres = [p.genre if p.genre in embedder.genres else None for p in asked]
-    known = [tuple(i for i in p.instruments if i in embedder.instruments) or None for p in asked]
-    return guarded(
-        ["genre"], lambda: _counted(obedience.evaluate(genre=(genres, heard_genres)), genres)
-    ) | guarded(
-        ["instruments_f1"],
-        lambda: _counted(obedience.evaluate(instruments=(known, heard_instruments)), known),
-    )
-
-
-def _counted(scores: dict[str, Estimate], asked: Sequence[object | None]) -> Results:
-    count = sum(value is not None for value in asked)
-    return {name: result(e, n_gen=count, n_ref=count) for name, e in scores.items()}

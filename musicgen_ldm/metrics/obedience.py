@@ -1,32 +1,142 @@
-"""Does the music do as it was told: tempo, key, instruments, genre.
+"""Does the music do as it was told: what prompts ask for, one by one, against what is heard.
 
-Goal: the attributes a musician writes into a prompt, checked one by one against measurement.
+Goal: the share of clips that obey, read between a floor and a ceiling. The floor is the same judge
+on shuffled prompts, the ceiling on the real clips that the prompts describe; a share without both
+says more about the judge than about the music.
 
-Conventions: row i of `asked` and of `heard` belong to the same clip. Tempo in beats per minute.
-What was not asked for does not count; what was asked for and could not be measured is wrong.
+Conventions: row i of `asked` and of `heard` belong to the same clip. What was not asked for does
+not count; what was asked for and could not be measured is wrong. Tempo in beats per minute.
 
-Metrics:
-    tempo_exact      share within 4 % of the asked tempo (accuracy 1)
+Metrics (`ATTRIBUTES`), shares with Wilson intervals:
+    lead             the asked lead instrument is heard
+    genre_top1       the surest merged genre (`data.merged_genres`) is the asked one
+    genre_top5       it is among the five surest
+    drums            a drum kit where one is asked for, none where none is
+    solo             one instrument alone or several, as asked
+    electronic       electronic or acoustic, as asked
+    tempo_word       the measured pulse is slow, medium or fast as asked; where the words' ranges
+                     leave a gap, both neighbours fit
+    tempo_exact      within 4 % of the asked tempo (accuracy 1)
     tempo_octave     the same, admitting double, half, triple and third (accuracy 2)
-    key_exact        share with the asked tonic and mode
-    key_weighted     mean MIREX score: fifth 0.5, relative 0.3, parallel 0.2
-    instruments_f1   mean over clips of the F-measure of the instrument sets
-    genre            share with the asked genre
+    key_exact        the asked tonic and mode
+and means over clips:
+    key_weighted     MIREX score: fifth 0.5, relative 0.3, parallel 0.2
+    instruments_f1   F-measure of the sets of instruments
 """
 
-from collections.abc import Collection, Sequence
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import numpy as np
+
+from musicgen_ldm.config.tempo_words import TempoWord, fits_tempo_word
+from musicgen_ldm.data.merged_genres import merged_genre
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.measure import Key, Tempo, key_agreement
-from musicgen_ldm.metrics.checks import same_length
+from musicgen_ldm.metrics.checks import Array, same_length
+from musicgen_ldm.metrics.clips import Prompt
 from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, wilson_interval
 
 Asked = TypeVar("Asked")
-Heard = TypeVar("Heard")
+Other = TypeVar("Other")
+GENRES_ADMITTED = 5  # by genre_top5
+NO_PULSE = Tempo(None, 0.0)
+PREFIX, CEILING = "obeys.", "_ceiling"  # of the metrics' names in results and per_clip.csv
 
 
-def validate(asked: Sequence[Asked | None], heard: Sequence[Heard]) -> list[tuple[Asked, Heard]]:
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What the judges say of one clip.
+
+    Attributes:
+        tempo: Measured.
+        key: Measured; None where none is heard.
+        instruments: Present.
+        genres: Merged genres, the surest first.
+        traits: Yes or no by name: "drums", "solo", "electronic".
+    """
+
+    tempo: Tempo = NO_PULSE
+    key: Key | None = None
+    instruments: frozenset[str] = frozenset()
+    genres: tuple[str, ...] = ()
+    traits: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing that a prompt may ask for.
+
+    Attributes:
+        asked: What a prompt asks, hashable; None where it does not.
+        score: How well what is heard obeys it, 0 to 1.
+        is_share: Whether that is yes or no for every clip.
+    """
+
+    asked: Callable[[Prompt], Any]
+    score: Callable[[Any, Heard], float]
+    is_share: bool = True
+
+
+def _trait(name: str) -> Attribute:
+    return Attribute(
+        lambda prompt: getattr(prompt, name), lambda asked, heard: heard.traits.get(name) == asked
+    )
+
+
+def _genre(depth: int) -> Attribute:
+    return Attribute(
+        lambda prompt: None if prompt.genre is None else merged_genre(prompt.genre),
+        lambda asked, heard: asked in heard.genres[:depth],
+    )
+
+
+def _tempo(*, octaves: bool) -> Attribute:
+    return Attribute(
+        lambda prompt: prompt.bpm, lambda asked, heard: heard.tempo.matches(asked, octaves=octaves)
+    )
+
+
+def _tempo_word() -> Attribute:
+    def fits(asked: tuple[TempoWord, float], heard: Heard) -> bool:
+        word, felt = asked
+        return heard.tempo.bpm is not None and fits_tempo_word(word, heard.tempo.bpm * felt)
+
+    return Attribute(
+        lambda prompt: None if prompt.tempo_word is None else (prompt.tempo_word, prompt.felt),
+        fits,
+    )
+
+
+ATTRIBUTES: Mapping[str, Attribute] = {
+    "lead": Attribute(lambda prompt: prompt.lead, lambda asked, heard: asked in heard.instruments),
+    "genre_top1": _genre(1),
+    "genre_top5": _genre(GENRES_ADMITTED),
+    "drums": _trait("drums"),
+    "solo": _trait("solo"),
+    "electronic": _trait("electronic"),
+    "tempo_word": _tempo_word(),
+    "tempo_exact": _tempo(octaves=False),
+    "tempo_octave": _tempo(octaves=True),
+    "key_exact": Attribute(
+        lambda prompt: prompt.key, lambda asked, heard: key_score(asked, heard.key) == 1
+    ),
+    "key_weighted": Attribute(
+        lambda prompt: prompt.key,
+        lambda asked, heard: key_score(asked, heard.key),
+        is_share=False,
+    ),
+    "instruments_f1": Attribute(
+        lambda prompt: prompt.instruments or None,
+        lambda asked, heard: instrument_f1(asked, heard.instruments),
+        is_share=False,
+    ),
+}
+
+
+def validate(asked: Sequence[Asked | None], heard: Sequence[Other]) -> list[tuple[Asked, Other]]:
     """The pairs in which something was asked for.
 
     Raises:
@@ -39,29 +149,68 @@ def validate(asked: Sequence[Asked | None], heard: Sequence[Heard]) -> list[tupl
     return pairs
 
 
-def tempo_accuracy(
-    asked_bpm: Sequence[float | None], heard: Sequence[Tempo], *, octaves: bool
-) -> Estimate:
-    """Share of clips within 4 % of the asked tempo.
+def clip_scores(
+    attribute: Attribute, prompts: Sequence[Prompt], heard: Sequence[Heard]
+) -> list[float]:
+    """How well each clip whose prompt asks for the attribute obeys, 0 to 1.
+
+    Raises:
+        MetricError: If no prompt asks.
+    """
+    pairs = validate([attribute.asked(prompt) for prompt in prompts], heard)
+    return [float(attribute.score(a, h)) for a, h in pairs]
+
+
+def obeyed(attribute: Attribute, prompts: Sequence[Prompt], heard: Sequence[Heard]) -> Estimate:
+    """Share of the asked clips that obey (Wilson interval), or their mean score (t interval).
+
+    Raises:
+        MetricError: If no prompt asks for the attribute.
+    """
+    scores = clip_scores(attribute, prompts, heard)
+    if attribute.is_share:
+        return wilson_interval(round(sum(scores)), len(scores))
+    return mean_estimate(scores)
+
+
+def shuffled_floor(
+    attribute: Attribute, prompts: Sequence[Prompt], heard: Sequence[Heard], ids: Sequence[str]
+) -> float:
+    """Mean over all pairs of an asking prompt and a clip of another: what a deaf system scores.
+
+    Computed over every pair, so no shuffle has to be drawn.
 
     Args:
-        asked_bpm: Beats per minute, or None.
-        heard: Measured; a missing pulse is wrong.
-        octaves: Admit other metrical levels of the same pulse.
+        attribute: What is asked.
+        prompts: Of each clip.
+        heard: Of each clip.
+        ids: Of the prompts; takes of one prompt are never paired with it.
+
+    Raises:
+        MetricError: If nothing is asked, or all clips have the same prompt.
     """
-    pairs = validate(asked_bpm, heard)
-    return wilson_interval(sum(h.matches(a, octaves=octaves) for a, h in pairs), len(pairs))
+    asked = [attribute.asked(prompt) for prompt in prompts]
+    validate(asked, heard)
+    takes: dict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(ids):
+        takes[name].append(row)
+    scores: dict[Any, Array] = {}
+    total, trials = 0.0, 0
+    for name, value in zip(ids, asked, strict=True):
+        if value is None:
+            continue
+        if value not in scores:
+            scores[value] = np.array([float(attribute.score(value, clip)) for clip in heard])
+        total += float(scores[value].sum() - scores[value][takes[name]].sum())
+        trials += len(heard) - len(takes[name])
+    if not trials:
+        raise MetricError("the shuffled floor needs clips of at least 2 prompts; add clips")
+    return total / trials
 
 
-def key_accuracy(asked: Sequence[Key | None], heard: Sequence[Key | None]) -> Estimate:
-    """Share of clips in the asked key; F# and Gb are one."""
-    scores = key_scores(asked, heard)
-    return wilson_interval(sum(score == 1 for score in scores), len(scores))
-
-
-def key_scores(asked: Sequence[Key | None], heard: Sequence[Key | None]) -> list[float]:
-    """MIREX score of each clip that was asked for a key, 0 to 1."""
-    return [0.0 if h is None else key_agreement(a, h) for a, h in validate(asked, heard)]
+def key_score(asked: Key, heard: Key | None) -> float:
+    """MIREX score of a key, 0 to 1; 0 where none is heard."""
+    return 0.0 if heard is None else key_agreement(asked, heard)
 
 
 def instrument_f1(asked: Collection[str], heard: Collection[str]) -> float:
@@ -71,30 +220,10 @@ def instrument_f1(asked: Collection[str], heard: Collection[str]) -> float:
     return 2 * both / total if total else 1.0
 
 
-def genre_accuracy(asked: Sequence[str | None], heard: Sequence[str | None]) -> Estimate:
-    """Share of clips with the asked genre."""
-    pairs = validate(asked, heard)
-    return wilson_interval(sum(a == h for a, h in pairs), len(pairs))
-
-
-def evaluate(
-    *,
-    bpm: tuple[Sequence[float | None], Sequence[Tempo]] | None = None,
-    key: tuple[Sequence[Key | None], Sequence[Key | None]] | None = None,
-    instruments: tuple[Sequence[Collection[str] | None], Sequence[Collection[str]]] | None = None,
-    genre: tuple[Sequence[str | None], Sequence[str | None]] | None = None,
-) -> dict[str, Estimate]:
-    """The metrics of the given attributes, each as (asked, heard), in the order of the list."""
-    scores: dict[str, Estimate] = {}
-    if bpm is not None:
-        scores["tempo_exact"] = tempo_accuracy(*bpm, octaves=False)
-        scores["tempo_octave"] = tempo_accuracy(*bpm, octaves=True)
-    if key is not None:
-        scores["key_exact"] = key_accuracy(*key)
-        scores["key_weighted"] = mean_estimate(key_scores(*key))
-    if instruments is not None:
-        pairs = validate(*instruments)
-        scores["instruments_f1"] = mean_estimate([instrument_f1(a, h) for a, h in pairs])
-    if genre is not None:
-        scores["genre"] = genre_accuracy(*genre)
-    return scores
+def evaluate(prompts: Sequence[Prompt], heard: Sequence[Heard]) -> dict[str, Estimate]:
+    """All metrics that some prompt asks for, in the order of the list."""
+    return {
+        name: obeyed(attribute, prompts, heard)
+        for name, attribute in ATTRIBUTES.items()
+        if any(attribute.asked(prompt) is not None for prompt in prompts)
+    }

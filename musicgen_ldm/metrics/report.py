@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from musicgen_ldm.audio import read_audio
+from musicgen_ldm.metrics import obedience_report
 from musicgen_ldm.metrics.clips import AudioFile
+from musicgen_ldm.metrics.obedience import PREFIX
 from musicgen_ldm.metrics.plots import line_chart, player, principal_plane, scatter, spectrogram
 from musicgen_ldm.metrics.request import Evaluation
 from musicgen_ldm.metrics.results import REPORT_FILE, WARNINGS, write_text
@@ -23,6 +25,10 @@ def write_report(evaluation: Evaluation, record: Mapping[str, Any], folder: Path
     """Write `report.html` of an evaluation; returns its path."""
     sections = [
         section("Metrics", metric_table(record["metrics"])),
+        section(
+            "Obedience",
+            html_table(obedience_report.HEADER, obedience_report.rows(record["metrics"])),
+        ),
         section("Set", summary_block(record["summary"])),
         section("Distance against 1/n", _extrapolations(record["metrics"])),
         section("Embedding map", _maps(evaluation)),
@@ -185,7 +191,7 @@ def _extremes(evaluation: Evaluation) -> str:
     if chosen is None:
         return ""
     files = {clip.file.id: clip.file for clip in evaluation.gen}
-    is_better_high = chosen.startswith("clap.")
+    is_better_high = chosen.startswith(("clap.", PREFIX))
     rows = [row for row in evaluation.rows if row.get(chosen) is not None]
     rows.sort(key=lambda row: row[chosen], reverse=is_better_high)
     best, worst = rows[:SHOWN_CLIPS], rows[max(SHOWN_CLIPS, len(rows) - SHOWN_CLIPS) :]

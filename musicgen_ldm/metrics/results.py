@@ -29,7 +29,7 @@ WARNINGS = {
     "DUPLICATE_CLIPS": "some generated files are equal, byte for byte",
     "REFERENCE_OVERLAP": "some generated files are in the reference, byte for byte",
     "TRAINING_OVERLAP": "some generated files are in the training set, byte for byte",
-    "FLOOR_NOT_BEATEN": "the text score does not beat shuffled captions",
+    "FLOOR_NOT_BEATEN": "the score does not beat shuffled prompts",
     "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
 }
 

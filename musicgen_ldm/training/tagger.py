@@ -225,7 +225,7 @@ def best_threshold(logits: Tensor, wanted: Tensor) -> tuple[float, float]:
         (0, 0) if nothing is known.
     """
     known = wanted.any(dim=1)
-    scores, order = logits[known].flatten().sort(descending=True)
+    scores, order = logits.detach()[known].flatten().sort(descending=True)
     truth = (wanted[known].flatten()[order] > 0.5).double()
     if not truth.any():
         return 0.0, 0.0

@@ -1,20 +1,29 @@
 """The `corpus` verb: what it prints, draws and refuses."""
 
 import argparse
+import json
+from dataclasses import replace
+from importlib import resources
 
 import pytest
 import soundfile
+import yaml
 from PIL import Image
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.cli import corpus as verb
 from musicgen_ldm.cli.main import main
 from musicgen_ldm.corpus import sheet
+from musicgen_ldm.corpus.facts import Facts
 from musicgen_ldm.corpus.genre import list_genres
 from musicgen_ldm.corpus.instruments import INSTRUMENTS
+from musicgen_ldm.corpus.prompts import asked_of, write_prompts
 from musicgen_ldm.corpus.recipe import PRESETS
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
-from musicgen_ldm.errors import CorpusError, ManifestError
+from musicgen_ldm.data.merged_genres import merged_genre
+from musicgen_ldm.errors import CorpusError, ManifestError, OutputError
+from musicgen_ldm.metrics.clips import read_prompts
+from musicgen_ldm.prompts import read_prompts as read_requests
 
 
 def clip(number: int, genre: str) -> Clip:
@@ -90,3 +99,69 @@ def test_sheet_of_nothing_is_refused(tmp_path):
     write_manifest(tmp_path / "manifest.jsonl", [])
     with pytest.raises(CorpusError, match="nothing to draw"):
         sheet.draw_sheet(tmp_path, tmp_path / "x.png")
+
+
+def test_prompts_are_read_by_generate_and_evaluate(tmp_path, capsys):
+    facts = {"kind": "solo", "lead": "violin", "felt_bpm": 60.0, "tempo_word": "slow"}
+    tags = Tags(genre="solo-folk", mood="calm", instruments=("violin",), bpm=120.0, key="D",
+                mode="dorian")  # fmt: skip
+    test, train = clip(1, "solo-folk"), clip(2, "polka")
+    test = replace(test, split="test", tags=tags, extra={"facts": facts})
+    write_manifest(tmp_path / "manifest.jsonl", [test, train])
+    out = tmp_path / "new" / "prompts.jsonl"
+    command = ["corpus", "prompts", str(tmp_path), str(out), "--count", "8", "--seed", "3"]
+    assert main(command) == 0
+    assert "8 prompts about 1 clips" in capsys.readouterr().out
+    once = out.read_text()
+    records = [json.loads(line) for line in once.splitlines()]
+    requests = [fields for _, fields in read_requests(out)]
+    asked = read_prompts(out)
+    assert [r["prompt"] for r in requests] == [p.text for p in asked.values()]
+    assert [r["id"] for r in requests] == list(asked)
+    for record, prompt in zip(records, asked.values(), strict=True):
+        assert set(requests[0]) == {"id", "prompt"}
+        assert prompt.clip == "c1"  # the training clip is not asked about
+        assert prompt.key is None  # a church mode is not measured
+        assert prompt.felt == record["asked"]["felt"] == 0.5
+    assert any(prompt.lead == "violin" and prompt.solo for prompt in asked.values())
+    assert main(command) == 0
+    assert out.read_text() == once
+    assert not list(out.parent.glob("*.partial"))
+
+
+def test_prompts_need_clips_with_facts_and_a_place_to_go(tmp_path):
+    write_manifest(tmp_path / "manifest.jsonl", [clip(1, "polka")])
+    with pytest.raises(CorpusError, match="clip c1 has no facts"):
+        write_prompts(tmp_path, tmp_path / "p.jsonl", count=2, seed=0)
+    with pytest.raises(ManifestError, match="no such manifest"):
+        write_prompts(tmp_path / "none.jsonl", tmp_path / "p.jsonl", count=2, seed=0)
+    facts = {"kind": "band", "lead": "violin", "felt_bpm": 60.0, "tempo_word": "slow"}
+    told = replace(clip(1, "polka"), extra={"facts": facts})
+    write_manifest(tmp_path / "manifest.jsonl", [told])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_prompts(tmp_path, tmp_path / "file" / "p.jsonl", count=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "genre", "solo"),
+    [
+        ("some bebop", "bebop", None),
+        ("a jazz tune", None, None),  # a word for many genres asks for none
+        ("slow blues with a trumpet, an acoustic piano and drums", None, False),
+    ],
+)
+def test_what_words_ask_for(prompt, genre, solo):
+    asked = asked_of(prompt, Tags(genre="bebop", bpm=200.0), Facts(kind="band", lead="trumpet"))
+    assert (asked["genre"], asked["solo"]) == (genre, solo)
+
+
+def test_merged_genres_are_genres_of_the_corpus():
+    text = resources.files("musicgen_ldm.data").joinpath("merged_genres.yaml").read_text()
+    groups = yaml.safe_load(text)
+    listed = [name for names in groups.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) <= set(list_genres())
+    assert all(merged_genre(name) == group for group, names in groups.items() for name in names)
+    assert len({merged_genre(name) for name in list_genres()}) == 62
+    assert merged_genre("a genre of my own") == "a genre of my own"

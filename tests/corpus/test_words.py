@@ -5,14 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from musicgen_ldm.corpus.facts import Facts, facts_from_json, tempo_word
+from musicgen_ldm.config.tempo_words import tempo_word
+from musicgen_ldm.corpus.facts import Facts, facts_from_json
 from musicgen_ldm.corpus.genre import list_genres
 from musicgen_ldm.corpus.instruments import INSTRUMENTS, SOLO_INSTRUMENTS
 from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.moods import MOODS
+from musicgen_ldm.corpus.prompts import prompt_set
 from musicgen_ldm.corpus.sentences import polish, slots_of
 from musicgen_ldm.corpus.vocabulary import bare, load_vocabulary
-from musicgen_ldm.corpus.words import hard_negatives, prompt_set, write_captions
+from musicgen_ldm.corpus.words import hard_negatives, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
 from musicgen_ldm.errors import CorpusError
 

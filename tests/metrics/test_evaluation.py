@@ -128,10 +128,10 @@ def test_takes_share_their_prompt(score, audio, tmp_path, tiny_folder):
 def test_obedience_compares_with_what_was_asked(score, audio, tmp_path):
     folder = write_folder(tmp_path / "few", {f"clip{i:02d}": melody(i) for i in range(3)})
     found = score(folder, ref=None, metrics=("obedience",), prompts=audio / "prompts.jsonl")
-    tempo = found.metrics["tempo_octave.v1"]
+    tempo = found.metrics["obeys.tempo_octave.v1"]
     assert tempo.n_gen == 3
     assert tempo.value == 1
-    assert "no prompt asks" in found.metrics["key_exact.v1"].reason
+    assert "no prompt asks" in found.metrics["obeys.key_exact.v1"].reason
     assert found.rows[0]["bpm"] > 0
 
 
