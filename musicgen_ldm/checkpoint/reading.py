@@ -1,35 +1,25 @@
 """Loading a checkpoint folder: stock classes, safetensors only, every key accounted for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import SafetensorError
-from transformers import (
-    AutoTokenizer,
-    ClapFeatureExtractor,
-    ClapModel,
-    ClapTextModelWithProjection,
-    SpeechT5HifiGan,
-)
+from transformers import ClapModel, ClapTextModelWithProjection, SpeechT5HifiGan
 
 from musicgen_ldm.bank import Bank
 from musicgen_ldm.checkpoint.components import Checkpoint
-from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
-from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint.find import INDEX_FILE, read_json, resolve
+from musicgen_ldm.checkpoint.parts import load_clap, load_network, read_part
 from musicgen_ldm.checkpoint.writing import BANK_FOLDER, BRIDGE_FOLDER, METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.errors import CheckpointError, MusicGenError
 from musicgen_ldm.models.bridge import Bridge
-from musicgen_ldm.models.clap import ClapEmbedder
 from musicgen_ldm.models.vocoder import hop_length
 
-# Keys that came and went between transformers versions and carry no weights.
-HARMLESS_KEYS = ("position_ids", "num_batches_tracked")
 # Channels a head in the reference code of AudioLDM and MusicLDM; their published configurations
 # fall back to 8 heads at every level instead, which changes the output by 2.6 %.
 REFERENCE_HEAD_CHANNELS = 32
@@ -61,18 +51,14 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         if index["text_encoder"][1] == "ClapTextModelWithProjection"
         else ClapModel
     )
-    vocoder = _load_network(SpeechT5HifiGan, folder / "vocoder")
+    vocoder = load_network(SpeechT5HifiGan, folder / "vocoder")
     scheduler_class = getattr(diffusers, index["scheduler"][1])
     checkpoint = Checkpoint(
-        unet=_load_network(UNet2DConditionModel, folder / "unet", **unet_options),
-        vae=_load_network(AutoencoderKL, folder / "vae"),
+        unet=load_network(UNet2DConditionModel, folder / "unet", **unet_options),
+        vae=load_network(AutoencoderKL, folder / "vae"),
         vocoder=vocoder,
-        clap=ClapEmbedder(
-            _load_network(text_class, folder / "text_encoder"),
-            _read_part(AutoTokenizer.from_pretrained, folder / "tokenizer"),
-            _load_feature_extractor(folder / "feature_extractor"),
-        ),
-        scheduler=_read_part(scheduler_class.from_pretrained, folder / "scheduler"),
+        clap=load_clap(folder, text_class),
+        scheduler=read_part(scheduler_class.from_pretrained, folder / "scheduler"),
         mel=_mel_config(metadata, vocoder),
         bridges=_load_bridges(folder / BRIDGE_FOLDER),
         bank=Bank.open(folder / BANK_FOLDER) if (folder / BANK_FOLDER).is_dir() else None,
@@ -106,42 +92,6 @@ def _refuse_pickles(folder: Path) -> None:
                 )
                 + "; convert or copy the weights as safetensors"
             )
-
-
-def _load_network(network_class: Any, folder: Path, **options: Any) -> Any:
-    network, report = _read_part(
-        network_class.from_pretrained,
-        folder,
-        use_safetensors=True,
-        output_loading_info=True,
-        **options,
-    )
-    missing = [key for key in report["missing_keys"] if not key.endswith(HARMLESS_KEYS)]
-    mismatched = [entry[0] for entry in report.get("mismatched_keys", ())]
-    if missing or mismatched:
-        example = ", ".join((missing + mismatched)[:3])
-        raise CheckpointError(
-            f"{folder}: {len(missing)} weights are missing and {len(mismatched)} have another "
-            f"shape ({example}); the files do not fit their configuration, copy them again"
-        )
-    return network
-
-
-def _read_part(read: Callable[..., Any], folder: Path, **options: Any) -> Any:
-    try:
-        with quiet_libraries():
-            return read(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{folder}: cannot be loaded ({first_line(error)}); copy the folder again"
-        ) from error
-
-
-def _load_feature_extractor(folder: Path) -> ClapFeatureExtractor | None:
-    # AudioLDM-style folders have a text tower only.
-    if not folder.is_dir():
-        return None
-    return _read_part(ClapFeatureExtractor.from_pretrained, folder)
 
 
 def _load_bridges(folder: Path) -> dict[str, Bridge]:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from musicgen_ldm.audio import FloatArray
-from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint import parts
 from musicgen_ldm.data.feature_store import weights_digest
 from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.metrics.embedders.base import Features, identify
@@ -71,30 +70,8 @@ def load_clap(folder: Path, name: str, device: str) -> Clap:
     Raises:
         CheckpointError: If the folder holds no complete CLAP with safetensors.
     """
-    parts = {"model": folder, "tokenizer": folder, "extractor": folder}
-    if (folder / "text_encoder").is_dir():
-        parts = {
-            "model": folder / "text_encoder",
-            "tokenizer": folder / "tokenizer",
-            "extractor": folder / "feature_extractor",
-        }
-    try:
-        with quiet_libraries():
-            model, report = ClapModel.from_pretrained(
-                parts["model"],
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"], local_files_only=True)
-            extractor = ClapFeatureExtractor.from_pretrained(
-                parts["extractor"], local_files_only=True
-            )
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder}: holds no CLAP that loads ({first})") from error
-    missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
-    if missing:
-        raise CheckpointError(f"{folder}: the CLAP lacks {len(missing)} weights ({missing[0]}, …)")
-    model = model.eval().requires_grad_(False).to(device)
-    return Clap(ClapEmbedder(model, tokenizer, extractor), name, weights_digest(model))
+    clap = parts.load_clap(folder)
+    if clap.feature_extractor is None:
+        raise CheckpointError(f"{folder}: holds no feature_extractor/; give a CLAP that hears")
+    model = clap.model.eval().requires_grad_(False).to(device)
+    return Clap(clap, name, weights_digest(model))

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, EncodecModel
 
 from musicgen_ldm.audio import FloatArray
-from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint.parts import load_network, read_part
 from musicgen_ldm.data.feature_store import weights_digest
-from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.metrics.embedders.base import WINDOW_S, Features, identify
 
 
@@ -44,11 +44,12 @@ class Encodec:
     def __call__(self, windows: FloatArray) -> Features:
         """Features (W, seconds, D) of windows (W, T)."""
         channels = self.model.config.audio_channels
-        batch = torch.from_numpy(windows).to(self.model.device)[:, None].repeat(1, channels, 1)
+        mono = torch.from_numpy(windows).to(self.model.device)
+        batch = repeat(mono, "w t -> w c t", c=channels)
         latent = self.model.encoder(batch)  # (W, D, N)
         seconds = max(1, round(windows.shape[1] / self.sample_rate))
         pooled = torch.nn.functional.adaptive_avg_pool1d(latent, seconds)
-        return Features(pooled.transpose(1, 2).float().cpu().numpy())
+        return Features(rearrange(pooled, "w d s -> w s d").float().cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,7 @@ class Ast:
 
 
 def _load(network_class: Any, folder: Path, device: str) -> Any:
-    try:
-        with quiet_libraries():
-            network = network_class.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
-            )
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{folder}: holds no {network_class.__name__} that loads ({first})"
-        ) from error
-    return network.eval().requires_grad_(False).to(device)
+    return load_network(network_class, folder).eval().requires_grad_(False).to(device)
 
 
 def load_encodec(folder: Path, name: str, device: str) -> Encodec:
@@ -125,11 +116,8 @@ def load_ast(folder: Path, name: str, device: str) -> Ast:
         CheckpointError: If it does not load.
     """
     model = _load(ASTForAudioClassification, folder, device)
-    try:
-        with warnings.catch_warnings():
-            # Its own 128 filters leave one empty at 512 points; the weights were trained so.
-            warnings.filterwarnings("ignore", message="At least one mel filter")
-            extractor = ASTFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: holds no preprocessor_config.json") from error
+    with warnings.catch_warnings():
+        # Its own 128 filters leave one empty at 512 points; the weights were trained so.
+        warnings.filterwarnings("ignore", message="At least one mel filter")
+        extractor = read_part(ASTFeatureExtractor.from_pretrained, folder)
     return Ast(model, extractor, name, weights_digest(model))
