@@ -13,6 +13,7 @@ from diffusers import (
     SchedulerMixin,
     UniPCMultistepScheduler,
 )
+from einops import rearrange
 from torch import Tensor
 
 from musicgen_ldm.config.generation import SamplerName
@@ -67,7 +68,9 @@ def draw_noise(generator: torch.Generator, shape: tuple[int, int, int]) -> Tenso
     one.
     """
     channels, frames, bins = shape
-    return torch.randn(frames, channels, bins, generator=generator).transpose(0, 1).unsqueeze(0)
+    return rearrange(
+        torch.randn(frames, channels, bins, generator=generator), "n c m -> 1 c n m"
+    )
 
 
 def predict_clean(output: Tensor, noisy: Tensor, alpha_bar: Tensor, prediction_type: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 
+from einops import rearrange
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
@@ -43,5 +44,5 @@ def vocode(vocoder: SpeechT5HifiGan, mel: Tensor) -> Tensor:
 
     The transposed convolutions add a tail of 32 samples, which is cut.
     """
-    frames = mel.squeeze(1)  # (B, N, M)
+    frames = rearrange(mel, "b 1 n m -> b n m")
     return vocoder(frames).reshape(len(frames), -1)[:, : frames.shape[1] * hop_length(vocoder)]
