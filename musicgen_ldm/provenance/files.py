@@ -13,6 +13,7 @@ from musicgen_ldm.errors import OutputError
 from musicgen_ldm.provenance.codec import audio_digest, choose_format, encode
 from musicgen_ldm.provenance.record import complete_record, is_record, to_json
 from musicgen_ldm.provenance.tags import embed
+from musicgen_ldm.provenance.uninterrupted import uninterrupted
 
 
 def sidecar_path(path: str | Path) -> Path:
@@ -59,7 +60,9 @@ def write_audio(
 
     gain = min(1.0, 1.0 / max(peak(waveform.samples), 1.0))
     safe = Waveform(waveform.samples * gain, waveform.sample_rate) if gain < 1 else waveform
-    data = encode(safe, path, file_format, libsndfile_subtype)
+    with uninterrupted():
+        data = encode(safe, path, file_format, libsndfile_subtype)
+        digest = audio_digest(data, str(path))
     audio = {
         "format": file_format.name,
         "subtype": libsndfile_subtype,
@@ -67,7 +70,7 @@ def write_audio(
         "channels": safe.samples.shape[0],
         "num_samples": safe.samples.shape[1],
         "gain": gain,
-        **audio_digest(data, str(path)),
+        **digest,
     }
     full_record = complete_record(record, audio, mark=mark)
     data = embed(data, file_format.name, to_json(full_record), mark=mark)

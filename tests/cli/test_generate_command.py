@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -225,9 +226,10 @@ def test_ctrl_c_keeps_finished_files_and_no_halves(tiny_folder: Path) -> None:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while process.poll() is None and len(list(Path("takes").glob("*.wav"))) < 2:
         time.sleep(0.1)
-    process.send_signal(2)
+    assert process.poll() is None, process.communicate()[1]
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors == "interrupted; finished files are kept\n"
     files = sorted(Path("takes").iterdir())
     assert {path.suffix for path in files} == {".wav", ".json"}

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import stat
 from importlib.metadata import version
 from importlib.resources import files
@@ -249,6 +250,20 @@ class TestNothingHalfWritten:
         monkeypatch.setattr(os, "fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_audio(music, tmp_path / "x.wav", record={})
+        assert list(tmp_path.iterdir()) == []
+
+    def test_ctrl_c_while_libsndfile_writes_waits_for_it(self, music, tmp_path, monkeypatch):
+        write, written = soundfile.SoundFile.write, []
+
+        def interrupted(file: soundfile.SoundFile, frames: np.ndarray) -> None:
+            signal.raise_signal(signal.SIGINT)
+            write(file, frames)
+            written.append(len(frames))
+
+        monkeypatch.setattr(soundfile.SoundFile, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_audio(music, tmp_path / "x.wav", record={})
+        assert written == [16_000]
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
