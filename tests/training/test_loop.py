@@ -1,10 +1,14 @@
+import io
 import json
 import math
 import os
 import resource
 import signal
 import socket
+import sys
 import traceback
+from contextlib import redirect_stderr
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -255,25 +259,37 @@ def test_unusable_clips_are_counted_until_they_are_too_many(tmp_path):
 
 
 @pytest.fixture
-def full_disk():
-    """Files cannot grow beyond 600 bytes, which fails a checkpoint in the middle."""
+def full_disk(monkeypatch):
+    """From its call on, files cannot grow beyond 600 bytes, which fails a checkpoint half-way.
+
+    The limit holds for the whole process, so the import system is kept from writing: it would leave
+    truncated bytecode behind for every later run.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def fill():
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
 
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    def empty():
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    yield SimpleNamespace(fill=fill, empty=empty)
+    empty()
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, full_disk):
     config = toy_config(tmp_path, run={"log_every": 100, "valid_every": 100, "sample_every": 100})
     whole = train(tmp_path / "whole", run={"log_every": 100})
     trainer = Trainer(config, lambda: ToyTask(config))
-    trainer.task.on_step = lambda index: full_disk() if index == 5 else None
-    with pytest.raises(TrainingError, match=r"step 6 cannot be written .*step-00000003 is intact"):
+    trainer.task.on_step = lambda index: full_disk.fill() if index == 5 else None
+    # pytest captures the progress bar in a file, which the limit would hit first on a slow machine.
+    with (
+        redirect_stderr(io.StringIO()),
+        pytest.raises(TrainingError, match=r"step 6 cannot be written .*step-00000003 is intact"),
+    ):
         trainer.fit()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    full_disk.empty()
     assert [p.name for p in trainer.run.checkpoints.folder.iterdir()] == ["step-00000003"]
     resumed = Trainer(config, lambda: ToyTask(config), resume=True)
     resumed.fit()
