@@ -23,6 +23,7 @@ from musicgen_ldm.checkpoint import initialise, save
 from musicgen_ldm.config.generation import SamplingConfig
 
 SECONDS = 1.0  # of music in a request
+TIMEOUT_S = 120  # of one HTTP exchange; a busy machine needs more than the client's 5
 
 
 def memory_mb(pid: int) -> float:
@@ -53,7 +54,11 @@ def ask(client: Client, count: int, user: int) -> list[tuple[str, float]]:
 def load(address: str, users: int, requests: int) -> list[tuple[str, float]]:
     """All users at the same time, the requests shared out evenly."""
     with TemporaryDirectory() as downloads, ThreadPoolExecutor(users) as pool:
-        clients = [Client(address, verbose=False, download_files=downloads) for _ in range(users)]
+        patient = {"timeout": TIMEOUT_S}
+        clients = [
+            Client(address, verbose=False, download_files=downloads, httpx_kwargs=patient)
+            for _ in range(users)
+        ]
         share = [requests // users] * users
         return list(chain.from_iterable(pool.map(ask, clients, share, range(users))))
 

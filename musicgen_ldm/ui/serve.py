@@ -36,6 +36,7 @@ CSS = """
   *, *::before, *::after { animation: none !important; transition: none !important; }
 }
 .dark { --color-accent: var(--primary-300); }
+.component-wrapper { --neutral-400: var(--body-text-color-subdued); }  /* the player's times */
 progress { width: 100%; height: 1rem; }
 """
 
