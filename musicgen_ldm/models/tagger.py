@@ -21,6 +21,7 @@ from musicgen_ldm.mel import log_mel
 FILE_NAME = "tagger.safetensors"
 FORMAT = "musicgen_ldm.tagger.v2"
 LEVEL_RMS = 0.1  # that every sound is brought to: loudness is no tag
+INSTRUMENT_LOGIT = -3.0  # at the start: an instrument is in about one clip of twenty
 QUIETEST_RMS = 1e-4  # -80 dBFS; what is quieter is not raised all the way
 
 
@@ -113,6 +114,8 @@ class Tagger(nn.Module):
         self.embed = nn.Linear(config.channels[-1], config.embedding_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.embedding_dim, sum(vocabulary.sizes.values()))
+        # Otherwise the first steps learn nothing but that most instruments are absent.
+        nn.init.constant_(self.heads.bias[: len(vocabulary.instruments)], INSTRUMENT_LOGIT)
 
     def forward(self, mel: Tensor) -> TaggerOutput:
         """Logits of a log-mel (B, 1, N, M) of any length from 2^blocks frames on."""
