@@ -85,7 +85,7 @@ class RunConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
     compile: bool = False  # torch.compile the trained networks
-    # Convolutions gain by it, but the CPU's group normalisation loses more (docs/scaling.md).
+    # Faster convolutions; on a CPU other kernels are swapped too (training/cpu_kernels.py).
     channels_last: bool = False
     micro_batch: int | None = None  # clips a process holds at once; None: batch_size / processes
     workers: int = 0  # data loading processes per training process
