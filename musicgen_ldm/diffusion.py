@@ -68,9 +68,7 @@ def draw_noise(generator: torch.Generator, shape: tuple[int, int, int]) -> Tenso
     one.
     """
     channels, frames, bins = shape
-    return rearrange(
-        torch.randn(frames, channels, bins, generator=generator), "n c m -> 1 c n m"
-    )
+    return rearrange(torch.randn(frames, channels, bins, generator=generator), "n c m -> 1 c n m")
 
 
 def predict_clean(output: Tensor, noisy: Tensor, alpha_bar: Tensor, prediction_type: str) -> Tensor:

@@ -146,12 +146,11 @@ class LatentEncoder:
     def embed_text(self, sentences: Sequence[str]) -> Tensor:
         """CLAP embeddings (B, D) of sentences, in one padded pass."""
         model = self.clap.model
-        limit = model.config.text_config.max_position_embeddings
         tokens = self.clap.tokenizer(
             list(sentences),
             padding=True,
             truncation=True,
-            max_length=limit - (model.config.text_config.pad_token_id or 0) - 1,
+            max_length=self.clap.max_tokens,
             return_tensors="pt",
         ).to(model.device)
         hidden = model.text_model(

@@ -155,6 +155,12 @@ class ClapEmbedder:
         """D."""
         return self.model.config.projection_dim
 
+    @property
+    def max_tokens(self) -> int:
+        """Positions of the text tower; RoBERTa-style ones start after the padding index."""
+        text = self.model.config.text_config
+        return int(text.max_position_embeddings) - (text.pad_token_id or 0) - 1
+
     @torch.no_grad()
     def text(self, sentences: list[str]) -> Tensor:
         """Unit embeddings (B, D) of sentences.
@@ -169,9 +175,7 @@ class ClapEmbedder:
         tokens = self.tokenizer(
             sentence,
             truncation=True,
-            max_length=self.model.config.text_config.max_position_embeddings
-            - self.model.config.text_config.pad_token_id
-            - 1,
+            max_length=self.max_tokens,
             return_tensors="pt",
         )
         hidden = self.model.text_model(

@@ -2,12 +2,12 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint.parts import load_network
 from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.loading import build_loader, stack_waveforms
 from musicgen_ldm.data.sampler import clip_at
@@ -18,30 +18,33 @@ Network = TypeVar("Network", bound=nn.Module)
 NUM_LISTENING_CLIPS = 3
 
 
-def load_component(network_class: type[Network], path: str | Path, name: str) -> Network:
-    """A stock component from its own folder, or from a run's export or a checkpoint holding it.
+def component_folder(path: str | Path, name: str) -> Path:
+    """Where a component lies: in a folder of its own, a run's export, or a checkpoint.
 
     Args:
-        network_class: Stock diffusers or transformers class.
         path: The component's folder, or the folder that holds it as `name/`.
         name: "vae", "vocoder", "unet", "text_encoder", …
 
     Raises:
-        CheckpointError: If there is none, or it is of another architecture.
+        CheckpointError: If there is none.
     """
     candidates = [Path(path) / name, Path(path) / "export" / name, Path(path)]
-    folder = next((c for c in candidates if (c / "config.json").is_file()), None)
+    folder = next((c for c in candidates if any(c.glob("*config.json"))), None)
     if folder is None:
         raise CheckpointError(
             f"{path}: holds no {name}; give the export folder of a {name} run or a checkpoint"
         )
-    loader: Any = network_class
-    try:
-        with quiet_libraries():
-            return loader.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder}: cannot be loaded as {name} ({reason})") from error
+    return folder
+
+
+def load_component(network_class: type[Network], path: str | Path, name: str) -> Network:
+    """A stock component from any of the places of `component_folder`.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged or of another architecture.
+    """
+    network: Network = load_network(network_class, component_folder(path, name))
+    return network
 
 
 def first_waveforms(dataset: ClipDataset, num_clips: int) -> Tensor:

@@ -24,6 +24,7 @@ from musicgen_ldm.diffusion import build_scheduler
 from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.models.bridge import Bridge, BridgeMode, fit_bridge
 from musicgen_ldm.models.unet import build_unet
+from musicgen_ldm.models.vae import reduction
 from musicgen_ldm.training.clap_folder import load_clap
 from musicgen_ldm.training.components import load_component
 from musicgen_ldm.training.conditioning import choose_condition, drop_condition
@@ -85,8 +86,8 @@ class LdmTask:
         self._sources: dict[str, MixedClipDataset | LatentDataset] = {}
 
     def _check_sizes(self) -> None:
-        model, vae = self.config.model, self.encoder.vae.config
-        given = (vae.latent_channels, 2 ** (len(vae.block_out_channels) - 1), self.clap.dim)
+        model, vae = self.config.model, self.encoder.vae
+        given = (vae.config.latent_channels, reduction(vae), self.clap.dim)
         wanted = (model.vae.latent_channels, model.vae.factor, model.clap.embedding_dim)
         if given != wanted:
             raise ConfigError(
