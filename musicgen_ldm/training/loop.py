@@ -13,7 +13,7 @@ import importlib.util
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -353,7 +353,7 @@ class Trainer:
             workers=self.config.run.workers,
             pin_memory=device.type == "cuda",
         )
-        for batch, skipped in loader:
+        for batch, skipped in _outside_autocast(loader, device.type):
             for reason in skips.add(skipped):
                 logger.warning("skipped %s", reason)
             yield send_to_device(batch, device, non_blocking=True)
@@ -396,6 +396,17 @@ def _installed_trackers(config: StageConfig) -> list[str]:
         raise MissingExtraError("run.trackers names wandb, which is missing: pip install wandb")
     has_tensorboard = importlib.util.find_spec("tensorboard") is not None
     return [name for name in config.run.trackers if name != "tensorboard" or has_tensorboard]
+
+
+def _outside_autocast(batches: Iterable[Any], device_type: str) -> Iterator[Any]:
+    """Examples are made in their own precision, also while a validation runs in another."""
+    iterator = iter(batches)
+    while True:
+        with torch.autocast(device_type, enabled=False):
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _prefixed(split: str, metrics: Any) -> dict[str, Any]:

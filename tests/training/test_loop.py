@@ -14,7 +14,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
-from toy_task import ToyTask, toy_config
+from toy_task import Numbers, ToyTask, toy_config
 
 from musicgen_ldm.config.training import EmaConfig, OptimConfig
 from musicgen_ldm.errors import NumericsError, TrainingError
@@ -314,6 +314,21 @@ def test_evaluation_leaves_parts_as_the_task_set_them(tmp_path):
     with trainer._evaluation():
         assert not any(module.training for module in generator.modules())
     assert [module.training for module in generator] == [False, True]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_examples_are_made_in_their_own_precision(tmp_path, monkeypatch, precision):
+    """Validation runs under autocast, which must not reach what a dataset computes and stores."""
+    read, seen = Numbers.__getitem__, []
+
+    def watched(self, ref):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return read(self, ref)
+
+    monkeypatch.setattr(Numbers, "__getitem__", watched)
+    train(tmp_path / "run", max_steps=2, run={"precision": precision, "valid_every": 1})
+    assert len(seen) > 8
+    assert not any(seen)
 
 
 def test_schedules_start_rise_and_end_where_they_should():
