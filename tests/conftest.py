@@ -1,6 +1,7 @@
 """Fixtures that every area shares: a random tiny checkpoint, short sounds, no network."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from musicgen_ldm.pipeline import MusicLDM
 # cache, and crash. Nothing imported above has loaded numba, which reads this once.
 _CACHE = Path(__file__).parents[1] / ".pytest_cache" / "numba"
 os.environ["NUMBA_CACHE_DIR"] = str(_CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+
+# Jobs in the background of a shell ignore Ctrl-C, and so would every test of it and its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
