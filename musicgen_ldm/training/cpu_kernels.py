@@ -1,8 +1,9 @@
 """Faster kernels for training on a CPU; the mathematics stays the same.
 
 Two of torch's kernels are far slower backward than they need be on a CPU: group norm of
-channels-last tensors, and fused attention over the short sequences of a latent. In their
-place, a step of the `pocket` denoiser takes 0.57 of the time (benchmarks/cpu_kernels.py).
+channels-last tensors, and fused attention over the short sequences of a latent. With
+others in their place a step of the `pocket` denoiser takes 0.57 of the time
+(benchmarks/cpu_kernels.py).
 """
 
 import torch
