@@ -11,7 +11,7 @@ from musicgen_ldm.metrics.names import METRICS, PRESET_NAMES
 if TYPE_CHECKING:
     from musicgen_ldm.metrics.cache import Cache
     from musicgen_ldm.metrics.embedders import Embedder
-    from musicgen_ldm.metrics.request import Evaluation
+    from musicgen_ldm.metrics.request import Evaluation, EvaluationRequest
 
 HELP = "measure a folder of generated audio"
 EXIT_FAILED_CHECK = 1
@@ -86,8 +86,12 @@ def run(args: argparse.Namespace) -> int:
     from musicgen_ldm.metrics import evaluation
     from musicgen_ldm.metrics.presets import get_preset
     from musicgen_ldm.metrics.request import EvaluationRequest
+    from musicgen_ldm.metrics.results import refuse_overwriting
     from musicgen_ldm.parallel import workers as launched_workers
 
+    refuse_overwriting(args.out, allowed=args.overwrite)
+    if args.save_stats and (args.ref is None or args.ref.suffix == ".npz"):
+        raise MetricError("--save-stats needs --ref with a folder of audio")
     preset = get_preset(args.preset)
     if args.is_splits is not None:
         preset = replace(preset, is_splits=args.is_splits)
@@ -106,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
     found = evaluation.evaluate(request, embedders, open_cache(args), workers)
     if not workers.is_main:
         return 0
+    if args.save_stats:
+        _save_statistics(found, embedders, request, args.save_stats)
     return _publish(found, args)
 
 
@@ -117,14 +123,13 @@ def _publish(found: "Evaluation", args: argparse.Namespace) -> int:
 
     record = evaluation.write(found, args.out, overwrite=args.overwrite)
     report.write_report(found, record, args.out)
-    if args.save_stats:
-        _save_statistics(found, args.save_stats)
     if args.card:
         update_card(args.card, record)
     print(report.table(record["metrics"]))
     obedience = obedience_report.table(record["metrics"])
     if obedience:
         print(f"\n{obedience}")
+    print_warnings(record["summary"]["warnings"])
     reason = silent_reason(found)
     if reason:
         print(f"error: {reason}", file=sys.stderr)
@@ -136,10 +141,18 @@ def load_embedders(
     wanted: tuple[str, ...], args: argparse.Namespace, device: str
 ) -> "list[Embedder]":
     """The embedders of the named kinds on the chosen device."""
-    from musicgen_ldm.metrics.embedders import load_embedder
+    from musicgen_ldm.metrics import embedders
 
     chosen = device if args.device == "auto" else args.device
-    return [load_embedder(name, device=chosen, offline=args.offline) for name in wanted]
+    return embedders.load_embedders(wanted, device=chosen, offline=args.offline)
+
+
+def print_warnings(codes: list[str]) -> None:
+    """What is wrong with the set as a whole, in words on the error stream."""
+    from musicgen_ldm.metrics.results import WARNINGS
+
+    for code in codes:
+        print(f"warning: {WARNINGS[code]} ({code})", file=sys.stderr)
 
 
 def open_cache(args: argparse.Namespace) -> "Cache":
@@ -149,15 +162,22 @@ def open_cache(args: argparse.Namespace) -> "Cache":
     return Cache(args.cache or default_root())
 
 
-def _save_statistics(found: "Evaluation", folder: Path) -> None:
+def _save_statistics(
+    found: "Evaluation", embedders: "list[Embedder]", request: "EvaluationRequest", folder: Path
+) -> None:
+    from musicgen_ldm.metrics.analysis import feature_identity
     from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (_, ref) in found.embedded.items():
-        if ref is None:
-            raise MetricError("--save-stats needs --ref with a folder of audio")
-        moments = GroupedMoments.of(ref.frames, ref.clips)
-        save_moments(folder / f"{name}.npz", moments, embedder=name)
+    for embedder in embedders:
+        _, ref = found.embedded[embedder.name]
+        assert ref is not None
+        save_moments(
+            folder / f"{embedder.name}.npz",
+            GroupedMoments.of(ref.frames, ref.clips, seed=request.seed),
+            embedder=embedder.name,
+            identity=feature_identity(embedder, request.preset),
+        )
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -5,7 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicgen_ldm.cli.evaluate import add_shared_arguments, load_embedders, names, open_cache
+from musicgen_ldm.cli.evaluate import (
+    add_shared_arguments,
+    load_embedders,
+    names,
+    open_cache,
+    print_warnings,
+)
 from musicgen_ldm.errors import MetricError
 
 if TYPE_CHECKING:
@@ -81,8 +87,10 @@ def _measure(args: argparse.Namespace) -> None:
     from musicgen_ldm.metrics import banking, neighbours, report
     from musicgen_ldm.metrics.clips import list_audio
     from musicgen_ldm.metrics.novelty_report import write_novelty
+    from musicgen_ldm.metrics.results import refuse_overwriting
     from musicgen_ldm.parallel import workers as launched_workers
 
+    refuse_overwriting(args.out, allowed=args.overwrite)
     workers, cache = launched_workers(), open_cache(args)
     gen_source = banking.Source(list_audio(args.gen), {}, args.gen)
     given = Bank.open(args.train) if banking.is_bank(args.train) else None
@@ -104,8 +112,7 @@ def _measure(args: argparse.Namespace) -> None:
         one = neighbours.measure_novelty(
             gen, bank, embedder, heldout=heldout, device=workers.device, seed=args.seed
         )
-        if root is not None:
-            neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
+        neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
         found.append(one)
     if not workers.is_main:
         return
@@ -119,6 +126,7 @@ def _measure(args: argparse.Namespace) -> None:
     }
     record = write_novelty(found, summary, args.out, root, overwrite=args.overwrite)
     print(report.table(record["metrics"]))
+    print_warnings(summary["warnings"])
 
 
 def _embedder(args: argparse.Namespace, default: str) -> "tuple[Embedder, Workers]":

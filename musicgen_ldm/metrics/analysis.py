@@ -7,7 +7,7 @@ result goes through the cache, so an interrupted run goes on where it stopped, a
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -76,7 +76,7 @@ def analyse(
     cache: Cache,
     workers: Workers,
     *,
-    measure_music: bool = False,
+    music_ids: Collection[str] = (),
 ) -> tuple[list[Analysis], list[Unread]]:
     """Analyse files, using every worker of the launch.
 
@@ -86,9 +86,9 @@ def analyse(
         preset: Preprocessing before the embedders.
         cache: Where results go and come from.
         workers: Each computes its share; all return everything.
-        measure_music: Also measure tempo and key.
+        music_ids: Files whose tempo and key are measured too, which takes longest.
     """
-    run = _Run(list(embedders), preset, cache, measure_music)
+    run = _Run(list(embedders), preset, cache, frozenset(music_ids))
     run.fill(workers.share(files), show=workers.is_main)
     workers.wait()
     # What the others computed is in the cache; unreadable files fail again, with their reasons.
@@ -135,10 +135,10 @@ class _Run:
     embedders: list[Embedder]
     preset: Preset
     cache: Cache
-    measure_music: bool
+    music_ids: frozenset[str]
 
     def identity(self, embedder: Embedder) -> str:
-        return identify(embedder.identity, self.preset.audio_tag)
+        return feature_identity(embedder, self.preset)
 
     def fill(self, files: Sequence[AudioFile], *, show: bool) -> list[Unread]:
         """Compute what the cache lacks; returns the files that cannot be read."""
@@ -162,7 +162,7 @@ class _Run:
         try:
             sha256 = content_key(file)
             lacking = [e for e in self.embedders if not self._has(self.identity(e), sha256)]
-            needs_music = self.measure_music and not self._has(MUSIC, sha256)
+            needs_music = file.id in self.music_ids and not self._has(MUSIC, sha256)
             if not (lacking or needs_music or not self._has(SIGNAL, sha256)):
                 return sha256, {}
             waveform = read_audio(file.path, start_s=file.start_s, duration_s=file.duration_s)
@@ -194,9 +194,14 @@ class _Run:
         for embedder in self.embedders:
             features[embedder.name] = Features(**self._read(self.identity(embedder), sha256))
         tempo, key = None, None
-        if self.measure_music:
+        if file.id in self.music_ids:
             tempo, key = _parse_music(self._read(MUSIC, sha256))
         return Analysis(file, sha256, seconds, rate, Health(**signal), tempo, key, features)
+
+
+def feature_identity(embedder: Embedder, preset: Preset) -> str:
+    """What features depend on beside the sound: weights, windows and preprocessing."""
+    return identify(embedder.identity, preset.audio_tag)
 
 
 def _ahead(

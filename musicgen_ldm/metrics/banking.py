@@ -73,7 +73,7 @@ def embed_source(
         MetricError: If a file cannot be read and that is not allowed.
     """
     clips, unread = analyse(source.files, [embedder], V1, cache, workers)
-    refuse_unread(unread, allowed=allow_unread)
+    refuse_unread(clips, unread, allowed=allow_unread)
     return clips
 
 
@@ -92,8 +92,8 @@ def rows(
     """
     for clip in clips:
         entry = _entry(clip, source)
-        starts = window_starts(clip.seconds, embedder)
-        for start, vector in zip(starts, window_vectors(clip, embedder), strict=True):
+        vectors = window_vectors(clip, embedder)
+        for start, vector in zip(window_starts(len(vectors), embedder), vectors, strict=True):
             if vector.any():
                 yield vector, {**entry, "window_s": start}
 

@@ -64,9 +64,12 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            os.replace(partial, path)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.savez(file, allow_pickle=False, **arrays)
+                os.replace(partial, path)
+            finally:
+                Path(partial).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self.root}: the cache cannot be written ({error.strerror}); "

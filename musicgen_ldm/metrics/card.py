@@ -12,17 +12,20 @@ BEGIN, END = "<!-- metrics: begin -->", "<!-- metrics: end -->"
 
 
 def metrics_block(record: Mapping[str, Any]) -> str:
-    """Markdown between the markers: a table of all metrics that have a value."""
+    """Markdown between the markers: a table of all metrics, with warnings and reasons."""
     rows = [
-        f"| `{name}` | {number(m['value'])} | {interval(m)} | {m['n_gen']} / {m['n_ref']} |"
+        f"| `{name}` | {number(m['value'])} | {interval(m)} | {m['n_gen']} / {m['n_ref']} | "
+        f"{m['reason'] or ', '.join(m['warnings'])} |"
         for name, m in record["metrics"].items()
-        if m["value"] is not None
     ]
     versions = record["environment"]
     note = (
         f"Measured with musicgen_ldm {versions['musicgen_ldm']}, seed {record['summary']['seed']}."
     )
-    head = ["| metric | value | 95 % interval | clips / reference |", "|---|---|---|---|"]
+    head = [
+        "| metric | value | 95 % interval | clips / reference | notes |",
+        "|---|---|---|---|---|",
+    ]
     return "\n".join([BEGIN, *head, *rows, "", note, END])
 
 

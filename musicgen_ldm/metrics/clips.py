@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from musicgen_ldm.config.tempo_words import TempoWord
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.errors import MetricError, MusicGenError
 from musicgen_ldm.measure import Key, parse_key
 from musicgen_ldm.provenance.record import is_record
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+# Also what libsndfile may not read: a clip must be counted or refused, not overlooked.
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".aac", ".wma",
+)  # fmt: skip
 PROMPT_FIELDS = ("prompt", "caption", "text")
 TAKE = re.compile(r"-take\d+$")
 
@@ -46,7 +51,7 @@ class AudioFile:
     @property
     def prompt_id(self) -> str:
         """The id without its take number."""
-        return TAKE.sub("", self.id)
+        return prompt_id(self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,11 @@ class Prompt:
     tempo_word: TempoWord | None = None
     felt: float = 1.0
     clip: str | None = None
+
+
+def prompt_id(file_id: str) -> str:
+    """Id of the prompt of a generated file: without its take number."""
+    return TAKE.sub("", file_id)
 
 
 def list_audio(folder: str | Path) -> list[AudioFile]:
@@ -145,13 +155,13 @@ def read_prompts(path: str | Path) -> dict[str, Prompt]:
             f"{path}: no such prompts file; give JSONL with an id and a prompt a line"
         )
     prompts: dict[str, Prompt] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
             name, prompt = str(record["id"]), parse_prompt(record)
-        except (json.JSONDecodeError, KeyError, TypeError, MusicGenError) as error:
+        except (ValueError, KeyError, TypeError, MusicGenError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise MetricError(f"{path}:{number}: {what}") from error
         if name in prompts:
@@ -180,18 +190,34 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
         key = None  # a church mode: the measurement knows major and minor only
     return Prompt(
         text=str(text),
-        bpm=float(asked["bpm"]) if asked.get("bpm") else None,
+        bpm=_positive(asked, "bpm"),
         key=parse_key(key) if key else None,
-        instruments=tuple(asked.get("instruments") or ()),
+        instruments=_names(asked, "instruments"),
         genre=asked.get("genre"),
         lead=asked.get("lead"),
         drums=_flag(asked, "drums"),
         solo=_flag(asked, "solo"),
         electronic=_flag(asked, "electronic"),
         tempo_word=_tempo_word(asked),
-        felt=float(asked.get("felt") or 1),
+        felt=_positive(asked, "felt") or 1.0,
         clip=record.get("clip"),
     )
+
+
+def _positive(asked: dict[str, Any], name: str) -> float | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+        raise MetricError(f"{name} is {value!r}; give a number above 0")
+    return float(value)
+
+
+def _names(asked: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = asked.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise MetricError(f'{name} is {value!r}; give a list like ["piano", "drums"]')
+    return tuple(value)
 
 
 def _flag(asked: dict[str, Any], name: str) -> bool | None:

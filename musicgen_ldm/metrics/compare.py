@@ -2,8 +2,10 @@
 
 Goal: say whether B differs from A by more than noise.
 
-Conventions: the first run is the base. Means of clips (text fit, KL) are compared prompt by
-prompt: difference, bootstrap interval, sign-flip p-value. Distances of sets (FAD) are compared by
+Conventions: the first run is the base. Embedders' weights and the reference must be the same:
+equal names alone do not make numbers comparable. Means of clips (text fit, KL, obedience) are
+compared prompt by prompt, a prompt's takes averaged first since they are no independent draws:
+difference, bootstrap interval, sign-flip p-value. Distances of sets (FAD) are compared by
 a *joint* jackknife: both runs leave out the same prompts, and the same reference clips, so that
 noise they share cancels. Other numbers are compared as independent estimates. All p-values of one
 comparison are Holm-corrected together.
@@ -13,15 +15,17 @@ A failure expression is `METRIC OP base [+|- NUMBER [se]]`, for example
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from musicgen_ldm.errors import MetricError
+from musicgen_ldm.metrics.clips import prompt_id
 from musicgen_ldm.metrics.obedience import PREFIX
 from musicgen_ldm.metrics.results import CLIPS_FILE, plain, read_results, read_table
 from musicgen_ldm.metrics.statistics import (
@@ -53,7 +57,7 @@ class Difference:
         p_value: Two-sided, uncorrected.
         p_holm: Corrected over all metrics of the comparison.
         method: "paired", "joint jackknife" or "independent".
-        num_pairs: Shared clips or groups; 0 when independent.
+        num_pairs: Shared prompts or groups; 0 when independent.
     """
 
     metric: str
@@ -72,24 +76,39 @@ class _Run:
     name: str
     metrics: Mapping[str, Mapping[str, Any]]
     rows: Mapping[str, Mapping[str, str]]
-    seed: int
+    summary: Mapping[str, Any]
 
     @classmethod
     def read(cls, folder: Path) -> "_Run":
         record = read_results(folder)
         rows = {row["id"]: row for row in read_table(folder / CLIPS_FILE)}
-        return cls(folder.name, record["metrics"], rows, record["summary"]["seed"])
+        return cls(folder.name, record["metrics"], rows, record["summary"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.summary["seed"])
+
+    def prompt_means(self, column: str) -> dict[str, float]:
+        """Mean of a score over the takes of each prompt."""
+        values = defaultdict(list)
+        for name, row in self.rows.items():
+            if row.get(column):
+                values[prompt_id(name)].append(float(row[column]))
+        return {prompt: float(np.mean(takes)) for prompt, takes in values.items()}
 
 
 def compare(folders: Sequence[Path]) -> list[Difference]:
     """Differences of every run to the first, for each metric that both have.
 
     Raises:
-        MetricError: With fewer than two runs, or if nothing is shared.
+        MetricError: With fewer than two runs, if nothing is shared, or if weights or references
+            differ.
     """
     if len(folders) < 2:
         raise MetricError("compare needs two runs; the first is the base")
     base, *others = [_Run.read(Path(folder)) for folder in folders]
+    for other in others:
+        _refuse_unlike(base, other)
     found = [
         difference
         for other in others
@@ -101,13 +120,23 @@ def compare(folders: Sequence[Path]) -> list[Difference]:
             f"{base.name} shares no metric with the others; use the same embedders and preset"
         )
     corrected = holm([difference.p_value for difference in found])
-    return [
-        Difference(**{**_fields(d), "p_holm": p}) for d, p in zip(found, corrected, strict=True)
-    ]
+    return [replace(d, p_holm=p) for d, p in zip(found, corrected, strict=True)]
 
 
-def _fields(difference: Difference) -> dict[str, Any]:
-    return {name: getattr(difference, name) for name in Difference.__dataclass_fields__}
+def _refuse_unlike(base: _Run, other: _Run) -> None:
+    for name, facts in base.summary["embedders"].items():
+        theirs = other.summary["embedders"].get(name, facts)
+        if theirs["identity"] != facts["identity"]:
+            raise MetricError(
+                f"{other.name}: {name} has other weights ({theirs['identity']}) than in "
+                f"{base.name} ({facts['identity']}); evaluate both with the same checkpoint"
+            )
+    references = [run.summary.get("ref_sha256") for run in (base, other)]
+    if None not in references and references[0] != references[1]:
+        raise MetricError(
+            f"{base.name} and {other.name} were measured against different references; "
+            "evaluate both with the same --ref"
+        )
 
 
 def _difference(metric: str, base: _Run, other: _Run) -> Difference | None:
@@ -127,21 +156,17 @@ Found = tuple[Estimate, float, str, int]
 
 
 def _paired(metric: str, base: _Run, other: _Run) -> Found | None:
-    """Mean difference over the clips that both runs have."""
+    """Mean difference over the prompts that both runs have."""
     if not metric.startswith(CLIP_METRICS):
         return None
     column = metric.rsplit(".", 1)[0]
-    shared = [
-        (float(other.rows[name][column]), float(row[column]))
-        for name, row in base.rows.items()
-        if row.get(column) and other.rows.get(name, {}).get(column)
-    ]
-    if len(shared) < 2:
+    first, second = base.prompt_means(column), other.prompt_means(column)
+    differences = np.array([second[name] - first[name] for name in first if name in second])
+    if len(differences) < 2:
         return None
-    differences = np.array(shared) @ np.array([1.0, -1.0])
     estimate = paired_bootstrap(differences, np.random.default_rng(base.seed))
     p_value = paired_permutation(differences, np.random.default_rng(base.seed))
-    return estimate, p_value, "paired", len(shared)
+    return estimate, p_value, "paired", len(differences)
 
 
 def _joint(metric: str, base: _Run, other: _Run) -> Found | None:
@@ -161,9 +186,15 @@ def _joint(metric: str, base: _Run, other: _Run) -> Found | None:
     if not sides:
         return None
     estimate = jackknife(details[1]["plain"] - details[0]["plain"], *sides)
-    ratio = abs(estimate.value) / estimate.se if estimate.se else np.inf
     groups = min(map(len, sides))
-    return estimate, float(2 * t.sf(ratio, groups - 1)), "joint jackknife", groups
+    return estimate, _two_sided(estimate, groups - 1), "joint jackknife", groups
+
+
+def _two_sided(estimate: Estimate, degrees: float) -> float:
+    """p-value of a difference; 1 for runs that are equal to the last bit."""
+    if not estimate.se:
+        return float(estimate.value == 0)
+    return float(2 * t.sf(abs(estimate.value) / estimate.se, degrees))
 
 
 def _independent(metric: str, base: _Run, other: _Run) -> Found | None:
@@ -173,18 +204,18 @@ def _independent(metric: str, base: _Run, other: _Run) -> Found | None:
     # A share of 0 has a standard error of 0 but not an interval of 0: use the intervals' widths.
     errors = [(m["ci95"][1] - m["ci95"][0]) / (2 * Z_95) for m in (first, second)]
     value, se = second["value"] - first["value"], float(np.hypot(*errors))
-    p_value = float(2 * norm.sf(abs(value) / se)) if se else float(value == 0)
-    interval = (value - Z_95 * se, value + Z_95 * se)
-    return Estimate(value, se, interval), p_value, "independent", 0
+    estimate = Estimate(value, se, (value - Z_95 * se, value + Z_95 * se))
+    return estimate, _two_sided(estimate, np.inf), "independent", 0
 
 
 def failures(comparison: Sequence[Difference], expressions: Sequence[str]) -> list[str]:
     """The expressions that hold, each with the numbers that made it hold.
 
     Raises:
-        MetricError: If an expression does not parse or names a metric that was not compared.
+        MetricError: If an expression does not parse, or names a metric that was not compared in
+            every run: a number that is missing has not passed.
     """
-    held = []
+    held, runs = [], {d.run for d in comparison}
     for expression in expressions:
         match = EXPRESSION.fullmatch(expression)
         if match is None:
@@ -196,6 +227,10 @@ def failures(comparison: Sequence[Difference], expressions: Sequence[str]) -> li
         if not rows:
             known = ", ".join(sorted({d.metric for d in comparison}))
             raise MetricError(f"--fail-if: {match['metric']} was not compared; there are {known}")
+        if missing := sorted(runs - {d.run for d in rows}):
+            raise MetricError(
+                f"--fail-if: {', '.join(missing)} has no {match['metric']}; evaluate it there too"
+            )
         held += [f"{expression} ({_explain(d)})" for d in rows if _holds(d, match)]
     return held
 

@@ -74,9 +74,11 @@ def split_inception_score(
             used.
 
     Raises:
-        MetricError: If there are fewer clips than splits.
+        MetricError: If there are fewer clips than splits, or fewer splits than one.
     """
     array = matrix("logits", logits)
+    if splits < 1:
+        raise MetricError(f"--is-splits is {splits}, must be at least 1")
     if len(array) < splits:
         raise MetricError(f"{len(array)} clips cannot fill {splits} splits; use --is-splits 1")
     order = np.random.RandomState(shuffle_seed).permutation(len(array))

@@ -1,15 +1,18 @@
 """The `evaluate` verb as a function: two folders and prompts in, a folder of results out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from musicgen_ldm.errors import MetricError, OutputError
+from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics import families, health, judging
-from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse
+from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.clips import (
     AudioFile,
+    PairingError,
+    Prompt,
+    check_pairs,
     list_audio,
     read_prompts,
     recorded_prompts,
@@ -20,7 +23,7 @@ from musicgen_ldm.metrics.embedders.base import identify
 from musicgen_ldm.metrics.request import Evaluation, EvaluationRequest
 from musicgen_ldm.metrics.results import (
     CLIPS_FILE,
-    RESULTS_FILE,
+    refuse_overwriting,
     refused,
     result,
     write_results,
@@ -29,6 +32,7 @@ from musicgen_ldm.metrics.results import (
 from musicgen_ldm.parallel import Workers
 from musicgen_ldm.provenance.record import environment
 
+NEEDS_PROMPTS = ("clap", "obedience")
 DURATION_SPREAD = 0.1  # relative; more is worth a warning
 
 
@@ -47,19 +51,21 @@ def evaluate(
         MetricError: If a folder, file, prompt or pair is missing and that is not allowed.
     """
     gen_files = list_audio(request.gen)
-    is_stats = request.ref is not None and request.ref.suffix == ".npz"
-    ref_files = [] if request.ref is None or is_stats else list_audio(request.ref)
+    ref_files = _reference_files(request.ref)
     prompts = read_prompts(request.prompts) if request.prompts else recorded_prompts(gen_files)
-    asks = "obedience" in request.metrics and judging.asks_for_music(prompts)
-    gen = _analysed(gen_files, embedders, request, cache, workers, measure_music=asks)
+    if set(NEEDS_PROMPTS) & set(request.metrics):
+        _check_prompts(request, gen_files, prompts)
+    asking = judging.music_prompts(prompts) if "obedience" in request.metrics else []
+    # The floor needs every generated clip, the ceiling only the partners of asking prompts.
+    music_ids = {file.id for file in gen_files} if asking else set()
+    gen, unread = _analysed(gen_files, embedders, request, cache, workers, music_ids)
     known = {file.id for file in ref_files}
-    has_ceiling = any(reference_id(name, prompts, known) for name in prompts)
-    ref = _analysed(
-        ref_files, embedders, request, cache, workers, measure_music=asks and has_ceiling
-    )
+    partners = [reference_id(name, prompts, known) for name in asking]
+    music_ids = {partner for partner in partners if partner is not None}
+    ref, unread_ref = _analysed(ref_files, embedders, request, cache, workers, music_ids)
     rows = [_signal_row(clip) for clip in gen]
     evaluation = Evaluation({}, rows, gen, ref, prompts)
-    evaluation.summary = _summary(request, evaluation, embedders)
+    evaluation.summary = _summary(request, evaluation, embedders, [*unread, *unread_ref])
     for embedder in embedders:
         families.score_embedder(evaluation, embedder, request)
     families.explain_missing(evaluation, embedders, request)
@@ -81,8 +87,7 @@ def write(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> d
     Raises:
         OutputError: If the folder holds results and `overwrite` is off.
     """
-    if (folder / RESULTS_FILE).exists() and not overwrite:
-        raise OutputError(f"{folder}: holds results; choose another --out or pass --overwrite")
+    refuse_overwriting(folder, allowed=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / CLIPS_FILE, evaluation.rows)
     return write_results(
@@ -96,24 +101,43 @@ def _analysed(
     request: EvaluationRequest,
     cache: Cache,
     workers: Workers,
-    *,
-    measure_music: bool,
-) -> list[Analysis]:
-    clips, unread = analyse(
-        files, embedders, request.preset, cache, workers, measure_music=measure_music
-    )
-    refuse_unread(unread, allowed=request.allow_unread)
-    if files and not clips:
-        raise MetricError(f"none of {len(files)} files could be read ({unread[0].reason})")
-    return clips
+    music_ids: Collection[str],
+) -> tuple[list[Analysis], list[Unread]]:
+    clips, unread = analyse(files, embedders, request.preset, cache, workers, music_ids=music_ids)
+    refuse_unread(clips, unread, allowed=request.allow_unread)
+    return clips, unread
 
 
-def refuse_unread(unread: Sequence[Unread], *, allowed: bool) -> None:
+def _reference_files(ref: Path | None) -> list[AudioFile]:
+    """The reference's audio; none where there is no reference or it is statistics."""
+    if ref is None or ref.suffix != ".npz":
+        return [] if ref is None else list_audio(ref)
+    if not ref.is_file():
+        raise MetricError(f"{ref}: no such statistics file; give an .npz or a folder of audio")
+    return []
+
+
+def _check_prompts(
+    request: EvaluationRequest, files: Sequence[AudioFile], prompts: Mapping[str, Prompt]
+) -> None:
+    """Refuse clips without a prompt before anything is computed."""
+    ids = [file.prompt_id for file in files]
+    paired = check_pairs("prompt", ids, set(prompts), allow_missing=request.allow_missing)
+    if request.prompts and not paired:
+        raise PairingError(
+            f"{request.prompts}: names none of the clips in {request.gen} ({ids[0]}, …); "
+            "an id is a file's path inside the folder without suffix and take"
+        )
+
+
+def refuse_unread(clips: Sequence[Analysis], unread: Sequence[Unread], *, allowed: bool) -> None:
     """Refuse to go on without a file that was meant to count.
 
     Raises:
-        MetricError: If there is one and that is not allowed.
+        MetricError: If there is one and that is not allowed, or if no file is left.
     """
+    if unread and not clips:
+        raise MetricError(f"none of {len(unread)} files could be read ({unread[0].reason})")
     if unread and not allowed:
         raise MetricError(
             f"{len(unread)} file(s) could not be read: {unread[0].reason}; "
@@ -137,12 +161,18 @@ def _signal_row(clip: Analysis) -> dict[str, Any]:
 
 
 def _summary(
-    request: EvaluationRequest, evaluation: Evaluation, embedders: Sequence[Embedder]
+    request: EvaluationRequest,
+    evaluation: Evaluation,
+    embedders: Sequence[Embedder],
+    unread: Sequence[Unread],
 ) -> dict[str, Any]:
     gen, ref = evaluation.gen, evaluation.ref
     gen_hashes, ref_hashes = [c.sha256 for c in gen], {c.sha256 for c in ref}
     seconds = [c.seconds for c in gen]
+    unheard = set(evaluation.prompts) - {c.file.prompt_id for c in gen}
     present = {
+        "UNREAD_FILES": bool(unread),
+        "UNHEARD_PROMPTS": bool(unheard),
         "SILENT_CLIPS": any("silent" in c.health.faults for c in gen),
         "CLIPPED_CLIPS": any("clipped" in c.health.faults for c in gen),
         "DUPLICATE_CLIPS": len(set(gen_hashes)) < len(gen_hashes),
@@ -154,9 +184,17 @@ def _summary(
         "n_ref": len(ref),
         "n_prompts": len(evaluation.prompts),
         "gen_sha256": identify(sorted(gen_hashes)),
-        "ref_sha256": identify(sorted(ref_hashes)) if ref else None,
+        "ref_sha256": _reference_hash(request.ref, ref_hashes),
+        "unread": [entry.file.id for entry in unread] or None,
         "preset": request.preset.name,
         "seed": request.seed,
         "embedders": {e.name: {"identity": e.identity, "dim": e.dim} for e in embedders},
         "warnings": [code for code, is_present in present.items() if is_present],
     }
+
+
+def _reference_hash(ref: Path | None, hashes: set[str]) -> str | None:
+    """Hash of the reference's audio, or of its statistics file."""
+    if ref is None:
+        return None
+    return identify(sorted(hashes)) if hashes else file_hash(ref)[:16]

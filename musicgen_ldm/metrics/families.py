@@ -6,6 +6,7 @@ import numpy as np
 
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics import health, music_qa, scoring
+from musicgen_ldm.metrics.analysis import feature_identity
 from musicgen_ldm.metrics.clips import Prompt, check_pairs, reference_id
 from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
 from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
@@ -79,7 +80,7 @@ def _frechet(
 ) -> Results:
     if ref is None:
         assert request.ref is not None
-        stats = load_moments(request.ref, embedder.name)
+        stats = load_moments(request.ref, embedder.name, feature_identity(embedder, request.preset))
     else:
         stats = GroupedMoments.of(ref.frames, ref.clips, seed=request.seed)
     found, influence = scoring.score_frechet(gen, stats, request.preset, request.seed)
@@ -128,7 +129,6 @@ def _text(
     request: EvaluationRequest,
 ) -> Results:
     prompts = evaluation.prompts
-    check_pairs("prompt", gen.prompt_ids, set(prompts), allow_missing=request.allow_missing)
     rows = [row for row, name in enumerate(gen.prompt_ids) if name in prompts]
     if not rows:
         raise MetricError("no generated clip shares an id with a prompt; text scores are paired")
@@ -182,7 +182,7 @@ def explain_missing(
         if family in request.metrics and reason:
             found = {name: refused(reason) for name in NAMES[family]}
             evaluation.add(found, f".{request.preset.name}")
-    for family in set(NEEDS_REFERENCE) & set(request.metrics):
-        if request.ref is None:
+    for family in NEEDS_REFERENCE:
+        if family in request.metrics and request.ref is None:
             found = {name: refused("no reference; give --ref") for name in NAMES[family]}
             evaluation.add(found, f".{request.preset.name}")

@@ -38,9 +38,9 @@ class Judged:
     heard: list[Heard]
 
 
-def asks_for_music(prompts: Mapping[str, Prompt]) -> bool:
-    """Whether some prompt asks for what is measured without a model: tempo or key."""
-    return any(p.bpm or p.key or p.tempo_word for p in prompts.values())
+def music_prompts(prompts: Mapping[str, Prompt]) -> list[str]:
+    """Ids of the prompts that ask for what is measured without a model: tempo or key."""
+    return [name for name, p in prompts.items() if p.bpm or p.key or p.tempo_word]
 
 
 def score_obedience(evaluation: Evaluation, embedders: Sequence[Embedder]) -> Results:

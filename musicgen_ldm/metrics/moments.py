@@ -9,10 +9,12 @@ Single-pass raw moments in float32 lose the small eigenvalues (condition 1e9 is 
 the pairwise merge of Chan, Golub and LeVeque (1983) in float64 does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -143,10 +145,6 @@ class GroupedMoments:
             return []
         return [self.total.without(group) for group in self.groups]
 
-    def merged(self, other: "GroupedMoments") -> "GroupedMoments":
-        """Both sets of clips; the shards of parallel workers join this way."""
-        return GroupedMoments(self.groups + other.groups, self.num_clips + other.num_clips)
-
 
 def clip_groups(num_clips: int, num_groups: int, seed: int) -> IntArray:
     """Deal clips into equal random groups: (num_clips,) numbers below min(G, num_clips).
@@ -160,12 +158,19 @@ def clip_groups(num_clips: int, num_groups: int, seed: int) -> IntArray:
     return groups
 
 
-def save_moments(path: str | Path, moments: GroupedMoments, *, embedder: str) -> None:
-    """Write reference statistics as .npz: keys embedder, num_clips, counts, means, scatters."""
+def save_moments(
+    path: str | Path, moments: GroupedMoments, *, embedder: str, identity: str
+) -> None:
+    """Write reference statistics as .npz.
+
+    Its keys are embedder, identity (of weights and preprocessing), num_clips, counts, means and
+    scatters.
+    """
     with Path(path).open("wb") as file:
         np.savez(
             file,
             embedder=np.array(embedder),
+            identity=np.array(identity),
             num_clips=np.array(moments.num_clips),
             counts=np.array([g.count for g in moments.groups]),
             means=np.stack([g.mean for g in moments.groups]),
@@ -173,34 +178,47 @@ def save_moments(path: str | Path, moments: GroupedMoments, *, embedder: str) ->
         )
 
 
-def load_moments(path: str | Path, embedder: str) -> GroupedMoments:
-    """Read reference statistics of `embedder` from .npz.
+def load_moments(path: str | Path, embedder: str, identity: str) -> GroupedMoments:
+    """Read reference statistics of `embedder` with that `identity` from .npz.
 
     Besides our own files it reads those of fadtk (`NAME.mu`, `NAME.cov`) and of
     stable-audio-metrics (`mu_ref`, `sigma_ref`). These hold neither counts nor groups, so the
     reference is taken as exact and adds nothing to the error bar.
 
     Raises:
-        MetricError: If the file is missing, of another embedder or of none of these layouts.
+        MetricError: If the file is missing or damaged, of another embedder or other weights, or
+            of none of these layouts.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MetricError(f"{path}: no such statistics file; give an .npz or a folder of audio")
-    with np.load(path, allow_pickle=False) as data:
-        keys = set(data.files)
-        if {"counts", "means", "scatters"} <= keys:
-            if str(data["embedder"]) != embedder:
-                raise MetricError(f"{path}: statistics of {data['embedder']}, not of {embedder}")
-            parts = zip(data["counts"], data["means"], data["scatters"], strict=True)
-            groups = tuple(Moments(int(n), mean, scatter) for n, mean, scatter in parts)
-            return GroupedMoments(groups, int(data["num_clips"]))
-        for mean_key, cov_key in ((f"{embedder}.mu", f"{embedder}.cov"), ("mu_ref", "sigma_ref")):
-            if {mean_key, cov_key} <= keys:
-                return exact_moments(data[mean_key], data[cov_key])
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = dict(file)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise MetricError(f"{path}: no readable statistics ({error}); save them again") from error
+    if {"counts", "means", "scatters", "identity"} <= data.keys():
+        return _own_moments(path, data, embedder, identity)
+    for mean_key, cov_key in ((f"{embedder}.mu", f"{embedder}.cov"), ("mu_ref", "sigma_ref")):
+        if {mean_key, cov_key} <= data.keys():
+            return exact_moments(data[mean_key], data[cov_key])
     raise MetricError(
-        f"{path}: holds {_listed(sorted(keys))}; expected counts/means/scatters, "
+        f"{path}: holds {_listed(sorted(data))}; expected counts/means/scatters/identity, "
         f"{embedder}.mu/{embedder}.cov or mu_ref/sigma_ref"
     )
+
+
+def _own_moments(
+    path: Path, data: Mapping[str, npt.NDArray[Any]], embedder: str, identity: str
+) -> GroupedMoments:
+    if str(data["embedder"]) != embedder:
+        raise MetricError(f"{path}: statistics of {data['embedder']}, not of {embedder}")
+    if str(data["identity"]) != identity:
+        raise MetricError(
+            f"{path}: statistics of {embedder} with other weights or another preset "
+            f"({data['identity']}, now {identity}); save them again"
+        )
+    parts = zip(data["counts"], data["means"], data["scatters"], strict=True)
+    groups = tuple(Moments(int(n), mean, scatter) for n, mean, scatter in parts)
+    return GroupedMoments(groups, int(data["num_clips"]))
 
 
 def exact_moments(mean: npt.ArrayLike, covariance: npt.ArrayLike) -> GroupedMoments:

@@ -15,13 +15,13 @@ from musicgen_ldm.metrics.analysis import Analysis
 from musicgen_ldm.metrics.banking import window_vectors
 from musicgen_ldm.metrics.checks import Array, IntArray
 from musicgen_ldm.metrics.embedders import Embedder, window_starts
-from musicgen_ldm.metrics.results import Results, result
+from musicgen_ldm.metrics.results import Result, Results, refused, result
 
 NUM_NEIGHBOURS = 5  # in the table, of different clips
 WINDOW_CANDIDATES = 4 * NUM_NEIGHBOURS  # rows searched a window; several may be of one clip
 BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
 NULL_PAIRS = 40  # unrelated pairs that show what alignment reaches by style alone
-SECOND_OPINIONS = 200  # clips, most similar first
+SECOND_OPINIONS = 200  # clips, most similar first; more where more exceed a threshold
 NULL_QUANTILE = 0.95
 
 
@@ -159,20 +159,16 @@ def nearest_clips(
         device: Of the search.
 
     Raises:
-        MetricError: If a clip has a silent window without direction.
+        MetricError: If a clip is silent throughout, so that nothing is near to it.
     """
-    vectors = [window_vectors(clip, embedder) for clip in clips]
-    for clip, windows in zip(clips, vectors, strict=True):
-        if not windows.any(axis=1).all():
-            raise MetricError(f"{clip.file.id}: a window has no direction (silence); remove it")
+    vectors, starts_s = zip(*(_heard_windows(clip, embedder) for clip in clips), strict=True)
     k = min(WINDOW_CANDIDATES, len(bank))
     similarities, rows = bank.search(np.concatenate(vectors), k, device=device)
     wanted = np.unique(rows)
     entries = dict(zip(wanted.tolist(), bank.entries(wanted.tolist()), strict=True))
     bounds = np.cumsum([0, *map(len, vectors)])
     found = []
-    for clip, first, last in zip(clips, bounds, bounds[1:], strict=False):
-        starts = window_starts(clip.seconds, embedder)
+    for clip, starts, first, last in zip(clips, starts_s, bounds, bounds[1:], strict=False):
         candidates = [
             (Neighbour(float(similarities[w, j]), int(rows[w, j]), entries[int(rows[w, j])]),
              starts[w - first])
@@ -183,6 +179,16 @@ def nearest_clips(
             ClipNovelty(clip, [n for n, _ in best], [s for _, s in best], clip.sha256 in copies)
         )
     return found
+
+
+def _heard_windows(clip: Analysis, embedder: Embedder) -> tuple[Array, list[float]]:
+    """Vectors (W, D) and starts of the windows that have a direction: not digital silence."""
+    vectors = window_vectors(clip, embedder)
+    heard = np.flatnonzero(vectors.any(axis=1))
+    if not len(heard):
+        raise MetricError(f"{clip.file.id}: nothing is heard in it, so nothing is near; remove it")
+    starts = window_starts(len(vectors), embedder)
+    return vectors[heard], [starts[index] for index in heard]
 
 
 def _one_a_clip(candidates: list[tuple[Neighbour, float]]) -> list[tuple[Neighbour, float]]:
@@ -220,36 +226,60 @@ def _stretch(tracks: IntArray, row: int, num_windows: int) -> list[int]:
     return list(range(first, last))
 
 
-def add_second_opinions(found: Novelty, root: Path, rng: np.random.Generator) -> None:
+def add_second_opinions(found: Novelty, root: Path | None, rng: np.random.Generator) -> None:
     """Align the most similar clips with their nearest neighbours, and unrelated pairs as a null.
 
     Args:
         found: Gains `opinion` of its clips, `null_opinion` and two metrics.
-        root: Folder that the bank's paths are relative to.
+        root: Folder that the bank's paths are relative to; None refuses both metrics.
         rng: Of the unrelated pairs.
     """
-    ranked = sorted(found.clips, key=lambda clip: -clip.nearest)[:SECOND_OPINIONS]
+    names = ("mel", "chroma")
+    if root is None:
+        reason = "no training audio to listen to; give --train-audio"
+        found.metrics |= {f"{name}_aligned": refused(reason) for name in names}
+        return
+    flagged = sum(clip.nearest > min(novelty.THRESHOLDS) for clip in found.clips)
+    ranked = sorted(found.clips, key=lambda clip: -clip.nearest)
+    ranked = ranked[: max(flagged, SECOND_OPINIONS)]
     for clip in ranked:
         clip.opinion = _opinion(clip.clip, clip.neighbours[0], root)
+    null = _unrelated_opinions(found.clips, root, rng)
+    judged = [clip for clip in ranked if clip.opinion]
+    for name in names:
+        found.metrics[f"{name}_aligned"] = _aligned(found, name, judged, null)
+
+
+def _unrelated_opinions(
+    clips: Sequence[ClipNovelty], root: Path, rng: np.random.Generator
+) -> list[dict[str, alignment.Alignment]]:
+    """Clips aligned with the neighbour of another clip that is not near to themselves."""
     null = []
-    for _ in range(NULL_PAIRS if len(found.clips) > 1 else 0):
-        mine, other = rng.choice(len(found.clips), size=2, replace=False)
-        theirs = found.clips[other].neighbours[0]
-        if theirs.entry["id"] not in {n.entry["id"] for n in found.clips[mine].neighbours}:
-            null.append(_opinion(found.clips[mine].clip, theirs, root))
-    for name in ("mel", "chroma"):
-        reached = [opinion[name].similarity for opinion in null if opinion]
-        if not reached:
-            continue
-        limit = float(np.quantile(reached, NULL_QUANTILE))
-        found.null_opinion[name] = limit
-        judged = [clip for clip in ranked if clip.opinion]
-        above = sum(clip.opinion[name].similarity > limit for clip in judged)
-        if judged:
-            share = novelty.wilson_interval(above, len(judged))
-            found.metrics[f"{name}_aligned"] = result(
-                share, n_gen=len(judged), n_ref=len(reached), details={"null_95": limit}
-            )
+    for _ in range(NULL_PAIRS if len(clips) > 1 else 0):
+        mine, other = rng.choice(len(clips), size=2, replace=False)
+        theirs = clips[other].neighbours[0]
+        if theirs.entry["id"] not in {n.entry["id"] for n in clips[mine].neighbours}:
+            null.append(_opinion(clips[mine].clip, theirs, root))
+    return [opinion for opinion in null if opinion]
+
+
+def _aligned(
+    found: Novelty,
+    name: str,
+    judged: Sequence[ClipNovelty],
+    null: Sequence[dict[str, alignment.Alignment]],
+) -> Result:
+    """Share of the judged clips that align better than unrelated pairs do."""
+    if not judged or not null:
+        return refused(
+            "no pair could be aligned: it takes training audio under the given folder, clips of "
+            "3 s, and two clips with different neighbours"
+        )
+    limit = float(np.quantile([opinion[name].similarity for opinion in null], NULL_QUANTILE))
+    found.null_opinion[name] = limit
+    above = sum(clip.opinion[name].similarity > limit for clip in judged)
+    share = novelty.wilson_interval(above, len(judged))
+    return result(share, n_gen=len(judged), n_ref=len(null), details={"null_95": limit})
 
 
 def _opinion(clip: Analysis, neighbour: Neighbour, root: Path) -> dict[str, alignment.Alignment]:

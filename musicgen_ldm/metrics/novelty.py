@@ -11,38 +11,19 @@ Metrics:
     similarity_ratio    SIM_AA@τ, the share of clips whose nearest similarity exceeds τ (Wilson)
     survival_curve      that share at every τ
     excess              a ratio minus a baseline's ratio, with an interval: copying beyond style
-    window_matches      windows of a clip that match a training clip: partial copies
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.metrics.checks import Array, IntArray
+from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
 
 THRESHOLDS = (0.90, 0.95)  # SIM_AA@90 and @95 of the paper
 CURVE = tuple(round(i / 100, 2) for i in range(101))  # τ of the survival curve
-
-
-@dataclass(frozen=True)
-class WindowMatch:
-    """A window of a generated clip that is close to a training clip.
-
-    Attributes:
-        clip: Index of the generated clip.
-        start_s: Where the window begins, seconds.
-        row: Of the bank.
-        similarity: Cosine.
-    """
-
-    clip: int
-    start_s: float
-    row: int
-    similarity: float
 
 
 def validate(nearest: npt.ArrayLike) -> Array:
@@ -83,25 +64,6 @@ def excess(nearest: npt.ArrayLike, baseline: npt.ArrayLike, threshold: float) ->
     above = np.hypot(ours.ci95[1] - ours.value, theirs.value - theirs.ci95[0])
     se = float(np.hypot(ours.se, theirs.se))
     return Estimate(value, se, (value - float(below), value + float(above)))
-
-
-def window_matches(
-    similarities: Array, rows: IntArray, clips: IntArray, starts_s: Array, threshold: float
-) -> list[WindowMatch]:
-    """The windows above a threshold, most similar first.
-
-    Args:
-        similarities: (W, k) cosines of each window with its nearest rows.
-        rows: (W, k) those rows.
-        clips: (W,) generated clip of each window.
-        starts_s: (W,) start of each window.
-        threshold: Exceeded strictly.
-    """
-    found = [
-        WindowMatch(int(clips[w]), float(starts_s[w]), int(rows[w, j]), float(similarities[w, j]))
-        for w, j in np.argwhere(similarities > threshold)
-    ]
-    return sorted(found, key=lambda match: -match.similarity)
 
 
 def evaluate(

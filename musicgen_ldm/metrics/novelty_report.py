@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.audio import read_audio
-from musicgen_ldm.errors import AudioError, OutputError
+from musicgen_ldm.errors import AudioError
 from musicgen_ldm.metrics.alignment import Alignment
 from musicgen_ldm.metrics.neighbours import ClipNovelty, Novelty, training_audio
 from musicgen_ldm.metrics.novelty import CURVE
@@ -22,9 +22,8 @@ from musicgen_ldm.metrics.report import (
 )
 from musicgen_ldm.metrics.results import (
     CLIPS_FILE,
-    RESULTS_FILE,
     Results,
-    plain,
+    refuse_overwriting,
     write_results,
     write_table,
 )
@@ -54,8 +53,7 @@ def write_novelty(
     Raises:
         OutputError: If the folder holds results and `overwrite` is off.
     """
-    if (folder / RESULTS_FILE).exists() and not overwrite:
-        raise OutputError(f"{folder}: holds results; choose another --out or pass --overwrite")
+    refuse_overwriting(folder, allowed=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     metrics: Results = {
         f"{name}.{one.embedder}.{V1.name}": metric
@@ -63,18 +61,16 @@ def write_novelty(
         for name, metric in one.metrics.items()
     }
     write_table(folder / CLIPS_FILE, _rows(found))
-    record = plain(
-        write_results(
-            folder,
-            metrics,
-            environment(),
-            kind="novelty",
-            summary=summary,
-            neighbours=[
-                {"embedder": one.embedder, **clip.to_json()} for one in found for clip in one.clips
-            ],
-            curves={one.embedder: {"threshold": CURVE, **one.curves} for one in found},
-        )
+    record = write_results(
+        folder,
+        metrics,
+        environment(),
+        kind="novelty",
+        summary=summary,
+        neighbours=[
+            {"embedder": one.embedder, **clip.to_json()} for one in found for clip in one.clips
+        ],
+        curves={one.embedder: {"threshold": CURVE, **one.curves} for one in found},
     )
     sections = [
         section("Metrics", metric_table(record["metrics"])),
@@ -83,7 +79,7 @@ def write_novelty(
         *(section(f"Nearest training clips by {o.embedder}", _pairs(o, root)) for o in found),
     ]
     write_page(folder, "Novelty", sections, record["environment"])
-    return dict(record)
+    return record
 
 
 def _rows(found: Sequence[Novelty]) -> list[dict[str, Any]]:

@@ -28,14 +28,13 @@ class Preset:
         remove_dc: Subtract the mean sample.
         peak_dbfs: Scale each clip to this peak; None leaves levels alone.
         sixteen_bit: Round samples to 16 bits first.
-        head_s: Use only the first seconds; None uses everything.
         corrected: Report distances corrected for bias; else the plain textbook value.
         frame_replacement: FAD-infinity draws frames with replacement (removes no bias).
         bandwidth_of: Set whose median distance is KAD's bandwidth.
         kl_directions: Directions of KL that are reported.
         kl_epsilon: Added inside the logarithm; 0 is exact.
         kl_sigmoid: Also report the one-sided sum over sigmoid outputs.
-        kl_segments: Each window is a sample; else a clip's mean logits are.
+        kl_segments: In KL each window is a sample; else a clip's mean logits are.
         is_splits: Shuffled parts of the inception score; 1 uses all clips and the jackknife.
     """
 
@@ -45,7 +44,6 @@ class Preset:
     remove_dc: bool = False
     peak_dbfs: float | None = None
     sixteen_bit: bool = False
-    head_s: float | None = None
     corrected: bool = True
     frame_replacement: bool = False
     bandwidth_of: Literal["ref", "gen"] = "ref"
@@ -58,13 +56,11 @@ class Preset:
     @property
     def audio_tag(self) -> str:
         """Names the preprocessing in the cache key."""
-        return repr((self.channels, self.remove_dc, self.peak_dbfs, self.sixteen_bit, self.head_s))
+        return repr((self.channels, self.remove_dc, self.peak_dbfs, self.sixteen_bit))
 
     def prepare(self, waveform: Waveform) -> Waveform:
         """The mono clip that embedders get, at the file's own rate."""
         samples = waveform.mono if self.channels == "mean" else waveform.samples[0]
-        if self.head_s is not None:
-            samples = samples[: round(self.head_s * waveform.sample_rate)]
         if self.remove_dc:
             samples = samples - samples.mean()
         if self.sixteen_bit:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from musicgen_ldm.errors import MetricError
+from musicgen_ldm.errors import MetricError, OutputError
 from musicgen_ldm.metrics.statistics import Estimate
 
 SCHEMA_VERSION = 1
@@ -23,6 +23,8 @@ WARNINGS = {
     "FEW_CLIPS": "fewer generated clips than twice the embedding's dimension",
     "REFERENCE_SMALL": "fewer reference clips than twice the embedding's dimension",
     "LOW_RANK": "the effective rank is below a tenth of the embedding's dimension",
+    "UNREAD_FILES": "some files could not be read and do not count",
+    "UNHEARD_PROMPTS": "some prompts have no generated clip and do not count",
     "MIXED_DURATIONS": "clip lengths differ by more than a tenth",
     "SILENT_CLIPS": "some clips are silent",
     "CLIPPED_CLIPS": "some clips are clipped",
@@ -64,16 +66,27 @@ Results = dict[str, Result]
 
 def result(estimate: Estimate | float, **fields: Any) -> Result:
     """A result from an estimate, or from a number without an error bar."""
-    if not isinstance(estimate, Estimate):
-        return Result(value=float(estimate), **fields)
-    if not math.isfinite(estimate.se):
-        return Result(value=estimate.value, **fields)
+    value = estimate.value if isinstance(estimate, Estimate) else float(estimate)
+    if not math.isfinite(value):
+        return refused(f"came out as {value}", **fields)
+    if not isinstance(estimate, Estimate) or not math.isfinite(estimate.se):
+        return Result(value=value, **fields)
     return Result(value=estimate.value, se=estimate.se, ci95=estimate.ci95, **fields)
 
 
 def refused(reason: str, **fields: Any) -> Result:
     """A number that is not given, and why."""
     return Result(value=None, reason=reason, **fields)
+
+
+def refuse_overwriting(folder: Path, *, allowed: bool) -> None:
+    """Refuse a folder that holds results; asked before the work as well as after it.
+
+    Raises:
+        OutputError: If there are results and replacing them is not allowed.
+    """
+    if (folder / RESULTS_FILE).exists() and not allowed:
+        raise OutputError(f"{folder}: holds results; choose another --out or pass --overwrite")
 
 
 def write_results(
@@ -87,13 +100,15 @@ def write_results(
     The content depends on the input alone (no times, no paths of the machine), so a second run
     writes the same bytes.
     """
-    record = {
-        "schema": SCHEMA_VERSION,
-        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
-        **extra,
-        "environment": dict(environment),
-    }
-    text = json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+    record: dict[str, Any] = plain(
+        {
+            "schema": SCHEMA_VERSION,
+            "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+            **extra,
+            "environment": environment,
+        }
+    )
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / RESULTS_FILE, text + "\n")
     return record
 

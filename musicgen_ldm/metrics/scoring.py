@@ -112,7 +112,7 @@ def score_frechet(
         "plain": plain,
         "corrected": jackknife(plain, *sides).value,
         "frames_gen": stats.total.count,
-        "frames_ref": ref.total.count,
+        "frames_ref": ref.total.count if ref.num_clips else None,
         "effective_rank_gen": rank,
         "effective_rank_ref": ref.total.effective_rank,
         "jackknife": {"gen": gen_side.tolist(), "ref": ref_side.tolist()},
@@ -174,7 +174,7 @@ def score_diversity(gen: Embedded, seed: int) -> Results:
 
 def score_inception(gen: Embedded, preset: Preset) -> Results:
     """`is`."""
-    logits = gen.segment_logits if preset.kl_segments else gen.logits
+    logits = gen.logits
     if logits is None:
         raise MetricError("this embedder has no class logits; add ast, panns, passt or tagger")
     if preset.is_splits == 1:
@@ -272,7 +272,8 @@ def score_text(
     cosines = text_audio.pair_cosines(text, audio)
     ranks = text_audio.ranks(text, audio)
     clap = mean_estimate(cosines)
-    floor = text_audio.shuffled_floor(text, audio) if n > 1 else None
+    num_prompts = len(np.unique(text, axis=0))
+    floor = text_audio.shuffled_floor(text, audio) if num_prompts > 1 else None
     beaten = floor is not None and clap.ci95[0] > floor
     found = {
         "clap": result(
@@ -282,11 +283,17 @@ def score_text(
             warnings=() if beaten else ("FLOOR_NOT_BEATEN",),
             details={"shuffled_floor": floor},
         ),
-        "r1": result(text_audio.recall_at(ranks, 1), n_gen=n, n_ref=n),
-        "r10": result(text_audio.recall_at(ranks, 10), n_gen=n, n_ref=n),
-        "median_rank": Result(value=float(np.median(ranks)), n_gen=n, n_ref=n),
+        "r1": _recall(ranks, 1, num_prompts),
+        "r10": _recall(ranks, 10, num_prompts),
+        "median_rank": Result(value=float(np.median(ranks)), n_gen=n, n_ref=num_prompts),
         "clap_ceiling": refused("no reference clip of every id; give --ref with the same ids"),
     }
     if real is not None:
         found["clap_ceiling"] = result(text_audio.clap_score(text, real), n_ref=n)
     return found, cosines
+
+
+def _recall(ranks: IntArray, k: int, num_prompts: int) -> Result:
+    if num_prompts <= k:
+        return refused(f"R@{k} of {num_prompts} prompt(s) is 1 whatever is heard; add prompts")
+    return result(text_audio.recall_at(ranks, k), n_gen=len(ranks), n_ref=num_prompts)

@@ -10,7 +10,7 @@ far less.
 
 Metrics:
     clap_score          mean cosine of each clip and its own prompt
-    shuffled_floor      exact mean cosine over all pairs of different prompts
+    shuffled_floor      exact mean cosine over all pairs of a clip and another clip's prompt
     ranks               rank of the true prompt among all prompts, 1 is best
     recall_at           share of clips whose own prompt is among the k best (R@k)
 """
@@ -57,19 +57,23 @@ def clap_score(text: npt.ArrayLike, audio: npt.ArrayLike) -> Estimate:
 
 
 def shuffled_floor(text: npt.ArrayLike, audio: npt.ArrayLike) -> float:
-    """Mean cosine over all n (n - 1) mismatched pairs: what a blind system scores.
+    """Mean cosine over all pairs of a clip and another prompt: what a blind system scores.
 
-    Computed exactly from the sums, so no shuffle has to be drawn.
+    Computed exactly from the sums, so no shuffle has to be drawn. Clips of equal prompts (takes)
+    are never paired with them.
 
     Raises:
-        MetricError: With fewer than two pairs.
+        MetricError: With fewer than two different prompts.
     """
     text, audio = validate(text, audio)
-    n = len(text)
-    if n < 2:
-        raise MetricError("the shuffled floor needs at least 2 clips; add clips")
-    matched = np.einsum("nd,nd->", text, audio)
-    return float((text.sum(axis=0) @ audio.sum(axis=0) - matched) / (n * (n - 1)))
+    distinct, own, clips = np.unique(text, axis=0, return_inverse=True, return_counts=True)
+    if len(distinct) < 2:
+        raise MetricError("the shuffled floor needs at least 2 different prompts; add clips")
+    heard = np.zeros_like(distinct)
+    np.add.at(heard, own.ravel(), audio)
+    matched = (distinct * heard * clips[:, None]).sum()
+    pairs = len(text) ** 2 - (clips**2).sum()
+    return float((text.sum(axis=0) @ audio.sum(axis=0) - matched) / pairs)
 
 
 def ranks(text: npt.ArrayLike, audio: npt.ArrayLike) -> IntArray:

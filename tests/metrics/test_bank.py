@@ -76,6 +76,24 @@ def test_exclusion_of_everything_leaves_empty_places(tmp_path, vectors):
     assert (rows == -1).all()
 
 
+def circle(folder, rows, degrees):
+    angles = np.deg2rad(degrees) * np.arange(rows)
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    pairs = zip(points, entries(rows), strict=True)
+    return banks.build(folder, pairs, embedder="x", identity="x", dim=2)
+
+
+def test_the_training_clips_set_the_novelty_threshold(tmp_path):
+    found = banks.novelty_threshold(circle(tmp_path / "bank", 170, degrees=2))
+    assert found.is_calibrated
+    assert found.similarity == pytest.approx(np.cos(np.deg2rad(2)), abs=1e-3)
+
+
+def test_too_few_training_clips_leave_the_published_threshold(tmp_path):
+    found = banks.novelty_threshold(circle(tmp_path / "bank", 20, degrees=2))
+    assert found == banks.Threshold(0.90, is_calibrated=False)
+
+
 def test_reopened_and_extended(bank, vectors):
     again = banks.Bank.open(bank.folder)
     assert again == bank

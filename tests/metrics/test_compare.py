@@ -1,6 +1,7 @@
 """Comparing runs: which test is used, what it finds, what an expression decides."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,8 +35,9 @@ def write_run(folder, gen, ref, clap, seed=0):
     return folder
 
 
-@pytest.fixture
-def runs(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("runs")
     rng = np.random.default_rng(0)
     ref, gen = rng.standard_normal((200, 6)), rng.standard_normal((200, 6))
     prompt = rng.standard_normal(200)  # some prompts are harder for every system
@@ -47,6 +49,12 @@ def runs(tmp_path):
         write_run(tmp_path / "worse", gen * 1.3 + 0.2, ref,
                   clap - 0.01 + 0.01 * rng.standard_normal(200)),
     ]  # fmt: skip
+
+
+@pytest.fixture
+def runs(written, tmp_path):
+    """Base, same and worse, to be changed at will."""
+    return [shutil.copytree(run, tmp_path / run.name) for run in written]
 
 
 def by_name(found):
@@ -129,3 +137,47 @@ def test_bad_input_is_named(runs, tmp_path):
         compare.compare(runs[:1])
     with pytest.raises(MetricError, match=r"holds no results\.json"):
         compare.compare([runs[0], tmp_path])
+
+
+def rewritten(folder, **facts):
+    """The run with other facts in its summary."""
+    path = folder / "results.json"
+    record = json.loads(path.read_text())
+    record["summary"] |= facts
+    path.write_text(json.dumps(record))
+    return folder
+
+
+def test_a_run_does_not_differ_from_itself(runs):
+    for found in compare.compare([runs[0], runs[0]]):
+        assert found.difference.value == pytest.approx(0, abs=1e-12)
+        assert found.p_value == 1
+
+
+def test_other_weights_or_another_reference_are_refused(runs):
+    for run, digest in zip(runs, "aab", strict=True):
+        rewritten(run, embedders={"clap-x": {"identity": digest, "dim": 6}}, ref_sha256="r")
+    assert compare.compare(runs[:2])
+    with pytest.raises(MetricError, match=r"worse: clap-x has other weights \(b\) than in base"):
+        compare.compare(runs)
+    rewritten(runs[1], ref_sha256="s")
+    with pytest.raises(MetricError, match="different references"):
+        compare.compare(runs[:2])
+
+
+def test_takes_of_a_prompt_are_one_pair(tmp_path, runs):
+    ids = [f"{name}-take{k}" for name in IDS[:100] for k in (0, 1)]
+    clap = np.random.default_rng(1).standard_normal(200)
+    write_table(runs[1] / "per_clip.csv",
+                [{"id": i, "clap.clap-x": v} for i, v in zip(ids, clap, strict=True)])  # fmt: skip
+    found = by_name(compare.compare(runs[:2]))["same", "clap"]
+    assert (found.method, found.num_pairs) == ("paired", 100)
+
+
+def test_a_run_without_the_metric_has_not_passed(runs):
+    path = runs[2] / "results.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["fad.clap-x.v1"] |= {"value": None, "reason": "silent"}
+    path.write_text(json.dumps(record))
+    with pytest.raises(MetricError, match=r"worse has no fad.clap-x.v1"):
+        compare.failures(compare.compare(runs), ["fad.clap-x.v1 > base+2se"])

@@ -98,6 +98,8 @@ def test_epsilon_form_differs_from_the_exact_one_only_by_its_epsilon():
 
 
 def test_bad_input_is_named():
+    with pytest.raises(MetricError, match="--is-splits is 0, must be at least 1"):
+        divergence.split_inception_score(np.ones((3, 2)), splits=0)
     with pytest.raises(MetricError, match="same id"):
         divergence.evaluate(np.zeros((3, 2)), np.zeros((4, 2)))
     with pytest.raises(MetricError, match="3 clips cannot fill 10 splits"):

@@ -23,6 +23,7 @@ from musicgen_ldm.metrics.embedders import (
     clip_vector,
     cut_windows,
     load_embedder,
+    load_embedders,
     packages,
     window_starts,
 )
@@ -35,7 +36,7 @@ def test_windows_cover_every_clip_and_know_where_they_begin(name, seconds):
     embedder = load_embedder(name)
     samples = np.random.default_rng(0).standard_normal(round(seconds * RATE)).astype(np.float32)
     windows = cut_windows(samples, embedder)
-    starts = window_starts(seconds, embedder)
+    starts = window_starts(len(windows), embedder)
     assert windows.shape == (len(starts), round(embedder.window_s * RATE))
     first = min(len(samples), windows.shape[1])
     np.testing.assert_array_equal(windows[0, :first], samples[:first])
@@ -110,6 +111,11 @@ def test_encodec_and_ast_folders(tmp_path):
     found = load_embedder(f"encodec:{tmp_path / 'encodec'}")
     features = found(np.zeros((2, 10 * found.sample_rate), dtype=np.float32))
     assert features.frames.shape == (2, 10, 16)
+    encodec.config.normalize = True  # as the 48 kHz model: level says nothing
+    encodec.save_pretrained(tmp_path / "loud")
+    found = load_embedder(f"encodec:{tmp_path / 'loud'}")
+    sound = np.random.default_rng(0).standard_normal((1, found.sample_rate)).astype(np.float32)
+    np.testing.assert_allclose(found(sound).frames, found(0.01 * sound).frames, atol=1e-5)
     ast = ASTForAudioClassification(
         ASTConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
                   intermediate_size=16, num_labels=5)
@@ -124,7 +130,12 @@ def test_encodec_and_ast_folders(tmp_path):
     features = tagger(cut_windows(melody(0), tagger))
     assert features.frames.shape == (1, 1, 24)
     assert features.logits.shape == (1, 5)
-    assert len(tagger.classes) == 5
+
+
+def test_embedders_of_one_name_are_refused(tiny_folder):
+    assert [e.name for e in load_embedders(["logmel", "chroma"])] == ["logmel", "chroma"]
+    with pytest.raises(MetricError, match=f"several embedders are called clap-{tiny_folder.name}"):
+        load_embedders([f"clap:{tiny_folder}", f"clap:{tiny_folder}/"])
 
 
 def test_missing_packages_name_their_installation(monkeypatch):

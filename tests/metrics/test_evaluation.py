@@ -12,6 +12,7 @@ from synthetic_music import RATE, melody, write_folder
 
 from musicgen_ldm.errors import ConfigError, MetricError, OutputError
 from musicgen_ldm.metrics import evaluation, report
+from musicgen_ldm.metrics.analysis import feature_identity
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.card import BEGIN, update_card
 from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
@@ -20,7 +21,7 @@ from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
 from musicgen_ldm.metrics.names import PRESET_NAMES
 from musicgen_ldm.metrics.presets import PRESETS, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
-from musicgen_ldm.metrics.results import WARNINGS, read_table, refused
+from musicgen_ldm.metrics.results import WARNINGS, read_table, refused, result
 from musicgen_ldm.provenance.record import complete_record, to_json
 
 SCHEMA = Path(report.__file__).with_name("results.schema.json")
@@ -142,6 +143,10 @@ def test_what_cannot_be_computed_is_null_with_a_reason(score):
         assert found.metrics[name].reason
     assert found.metrics["silent_share.v1"].value == 0
     assert refused("because").value is None
+    assert [name for name in found.metrics if name.startswith(("fad", "kl"))] == [
+        "kl_ref_gen.v1", "kl_gen_ref.v1", "fad.v1", "fad_inf.v1",
+    ]  # fmt: skip
+    assert result(float("nan")).reason == "came out as nan"
 
 
 def test_silence_refuses_distances(score, audio, tmp_path):
@@ -166,7 +171,12 @@ def test_unreadable_files_stop_the_run_unless_allowed(score, audio, tmp_path):
     (folder / "zz.wav").write_bytes(b"not audio at all")
     with pytest.raises(MetricError, match=r"1 file\(s\) could not be read: .*zz.wav"):
         score(folder)
-    assert score(folder, allow_unread=True).summary["n_gen"] == 12
+    summary = score(folder, allow_unread=True).summary
+    assert (summary["n_gen"], summary["unread"]) == (12, ["zz"])
+    assert "UNREAD_FILES" in summary["warnings"]
+    (folder / "zz.wav").rename(folder / "zz.m4a")  # not overlooked either
+    with pytest.raises(MetricError, match=r"zz\.m4a"):
+        score(folder)
     only = tmp_path / "only"
     only.mkdir()
     (only / "zz.wav").write_bytes(b"")
@@ -196,17 +206,36 @@ def test_missing_partners_stop_the_run_unless_allowed(score, audio, tmp_path, ti
         score(folder, **options)
     found = score(folder, allow_missing=True, **options)
     assert found.metrics[f"clap.{clap.name}.v1"].n_gen == 12
+    obedience = {"metrics": ("obedience",), "prompts": audio / "prompts.jsonl"}
+    with pytest.raises(MetricError, match=r"1 of 13 generated ids have no prompt \(stranger\)"):
+        score(folder, **obedience)
+    (folder / "stranger.wav").unlink()
+    (folder / "clip11.wav").unlink()
+    assert "UNHEARD_PROMPTS" in score(folder, **obedience).summary["warnings"]
+    strangers = write_folder(tmp_path / "strangers", {"x": melody(1)})
+    with pytest.raises(MetricError, match="names none of the clips"):
+        score(strangers, **obedience)
 
 
 def test_statistics_replace_the_reference_folder(score, audio, tmp_path):
     full = score()
     _, ref = full.embedded["logmel"]
-    save_moments(tmp_path / "ref.npz", GroupedMoments.of(ref.frames, ref.clips), embedder="logmel")
+    save_moments(
+        tmp_path / "ref.npz", GroupedMoments.of(ref.frames, ref.clips), embedder="logmel",
+        identity=feature_identity(load_embedder("logmel"), get_preset("v1")),
+    )  # fmt: skip
     found = score(ref=tmp_path / "ref.npz")
     assert found.metrics["fad.logmel.v1"].value == pytest.approx(
         full.metrics["fad.logmel.v1"].value
     )
     assert "Fréchet distance only" in found.metrics["kad.logmel.v1"].reason
+    other = score(ref=tmp_path / "ref.npz", preset="stable-audio", metrics=("fad",))
+    assert "another preset" in other.metrics["fad.logmel.stable-audio"].reason
+    with pytest.raises(MetricError, match="no such statistics file"):
+        score(ref=tmp_path / "none.npz")
+    (tmp_path / "torn.npz").write_bytes(b"PK torn")
+    torn = score(ref=tmp_path / "torn.npz", metrics=("fad",))
+    assert "no readable statistics" in torn.metrics["fad.logmel.v1"].reason
 
 
 def test_cache_follows_bytes_weights_and_preset(audio, tmp_path, workers):
@@ -291,6 +320,7 @@ def test_card_block_is_replaced_in_place(score, tmp_path):
     assert card.read_text() == once
     assert once.startswith("# Model\n\ntext\n")
     assert "| `fad.logmel.v1` |" in once
+    assert "FEW_CLIPS" in once
     card.write_text(BEGIN)
     with pytest.raises(OutputError, match="has one of"):
         update_card(card, record)
@@ -310,11 +340,17 @@ def test_prompts_files_are_checked(tmp_path):
         ('{"prompt": "a"}', r"p.jsonl:1: no field 'id'"),
         ('{"id": "a", "prompt": "x", "key": "H dur"}', r"p.jsonl:1: key 'H dur'"),
         ("nonsense", r"p.jsonl:1: "),
+        ('{"id": "a", "prompt": "x", "bpm": "fast"}', r"p.jsonl:1: bpm is 'fast'; give a number"),
+        ('{"id": "a", "prompt": "x", "bpm": -90}', r"p.jsonl:1: bpm is -90"),
+        ('{"id": "a", "prompt": "x", "instruments": "harp"}', r"p.jsonl:1: instruments is 'harp'"),
         ('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "x"}', r"p.jsonl:2: id 'a' appears"),
     ):
         path.write_text(text)
         with pytest.raises(MetricError, match=message):
             read_prompts(path)
+    path.write_bytes(b'\xff\xfe{"id": "a"}')
+    with pytest.raises(MetricError, match=r"p.jsonl:1: "):
+        read_prompts(path)
     with pytest.raises(MetricError, match="no such prompts file"):
         read_prompts(tmp_path / "none.jsonl")
 

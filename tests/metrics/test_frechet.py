@@ -205,20 +205,22 @@ def test_statistics_files_round_trip_and_foreign_layouts(tmp_path):
     rng = np.random.default_rng(12)
     frames = rng.standard_normal((50, 4))
     moments = GroupedMoments.of(frames)
-    save_moments(tmp_path / "own.npz", moments, embedder="logmel")
-    again = load_moments(tmp_path / "own.npz", "logmel")
+    save_moments(tmp_path / "own.npz", moments, embedder="logmel", identity="a1")
+    again = load_moments(tmp_path / "own.npz", "logmel", "a1")
     assert again.num_clips == 50
     np.testing.assert_array_equal(again.total.scatter, moments.total.scatter)
     mean, cov = frames.mean(axis=0), np.cov(frames.T)
     np.savez(tmp_path / "fadtk.npz", **{"logmel.mu": mean, "logmel.cov": cov})
     np.savez(tmp_path / "sam.npz", mu_ref=mean, sigma_ref=cov)
     for name in ("fadtk", "sam"):
-        foreign = load_moments(tmp_path / f"{name}.npz", "logmel")
+        foreign = load_moments(tmp_path / f"{name}.npz", "logmel", "a1")
         assert frechet.distance(foreign, moments) < 1e-12
         assert foreign.leave_one_out() == []
     with pytest.raises(MetricError, match="statistics of logmel, not of clap"):
-        load_moments(tmp_path / "own.npz", "clap")
+        load_moments(tmp_path / "own.npz", "clap", "a1")
+    with pytest.raises(MetricError, match=r"with other weights or another preset \(a1, now b2\)"):
+        load_moments(tmp_path / "own.npz", "logmel", "b2")
     with pytest.raises(MetricError, match=r"expected counts/means/scatters"):
-        load_moments(tmp_path / "fadtk.npz", "clap")
-    with pytest.raises(MetricError, match="no such statistics file"):
-        load_moments(tmp_path / "none.npz", "clap")
+        load_moments(tmp_path / "fadtk.npz", "clap", "a1")
+    with pytest.raises(MetricError, match=r"none.npz: no readable statistics"):
+        load_moments(tmp_path / "none.npz", "clap", "a1")

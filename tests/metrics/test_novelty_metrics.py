@@ -32,14 +32,6 @@ def test_evaluate_names_baselines_and_excess():
     assert "heldout_train@90" not in same
 
 
-def test_window_matches_name_the_window_and_the_training_row():
-    found = novelty.window_matches(
-        np.array([[0.5, 0.4], [0.97, 0.93]]), np.array([[1, 2], [7, 8]]),
-        np.array([0, 3]), np.array([0.0, 2.5]), 0.95,
-    )  # fmt: skip
-    assert found == [novelty.WindowMatch(3, 2.5, 7, 0.97)]
-
-
 @pytest.mark.parametrize("nearest", [[], [[0.5]], [np.nan], [1.2]])
 def test_nearest_similarities_are_checked(nearest):
     with pytest.raises(MetricError):

@@ -15,7 +15,7 @@ from musicgen_ldm.bank import Bank
 from musicgen_ldm.cli import evaluate as evaluate_verb
 from musicgen_ldm.cli import novelty as novelty_verb
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
-from musicgen_ldm.errors import MetricError
+from musicgen_ldm.errors import MetricError, OutputError
 from musicgen_ldm.metrics import report
 from musicgen_ldm.metrics.analysis import file_hash
 
@@ -56,7 +56,8 @@ def test_planted_copies_are_found_and_named(novelty, train, tmp_path, audio):
     gen = tmp_path / "gen"
     shutil.copytree(audio / "gen", gen)
     copied, _ = soundfile.read(train / "track2.wav", dtype="float32")
-    write_folder(gen, {"mixed": copied[4 * RATE :] + 0.3 * melody(50, seconds=4)})
+    mixed = copied[4 * RATE :] + 0.3 * melody(50, seconds=4)
+    write_folder(gen, {"mixed": np.pad(mixed, (0, 2 * RATE))})  # nothing is near to silence
     shutil.copy(train / "track3.wav", gen / "same.wav")
     novelty("--gen", gen, "--train", train, "--embedder", "chroma", "--out", tmp_path / "run")
     record = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -119,6 +120,13 @@ def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert "chroma" in record["curves"]
     assert all(not row["second_opinion"] for row in record["neighbours"])
+    assert "give --train-audio" in record["metrics"]["mel_aligned.chroma.v1"]["reason"]
+    novelty("--gen", train, "--train", folder, "--out", tmp_path / "lost",
+            "--train-audio", tmp_path / "nowhere")  # fmt: skip
+    record = json.loads((tmp_path / "lost" / "results.json").read_text())
+    assert "no pair could be aligned" in record["metrics"]["mel_aligned.chroma.v1"]["reason"]
+    with pytest.raises(OutputError, match="pass --overwrite"):  # before anything is read
+        novelty("--gen", tmp_path / "nowhere", "--train", folder, "--out", tmp_path / "lost")
     assert "give --train-audio" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -151,6 +159,11 @@ def test_evaluate_verb_writes_and_compares(audio, cache, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "joint jackknife" in out
     assert "failed: fad.logmel.v1 > base+2se (noisy" in err
+    with pytest.raises(OutputError, match="pass --overwrite"):  # before anything is read
+        call(evaluate_verb, "--gen", tmp_path / "nowhere", "--out", tmp_path / "gen")
+    with pytest.raises(MetricError, match="--save-stats needs --ref"):
+        call(evaluate_verb, "--gen", audio / "gen", "--out", tmp_path / "new",
+             "--save-stats", tmp_path / "stats")  # fmt: skip
 
 
 def test_an_all_silent_folder_fails(tmp_path, cache, capsys):

@@ -28,6 +28,17 @@ def test_floor_is_the_mean_over_all_wrong_pairs():
     )
 
 
+def test_takes_are_not_paired_with_their_own_prompt():
+    rng = np.random.default_rng(4)
+    text, audio = rng.standard_normal((3, 5)), rng.standard_normal((7, 5))
+    prompt = np.array([0, 0, 0, 1, 1, 1, 2])
+    unit = [rows / np.linalg.norm(rows, axis=1)[:, None] for rows in (text[prompt], audio)]
+    cosines = unit[0] @ unit[1].T
+    assert text_audio.shuffled_floor(text[prompt], audio) == pytest.approx(
+        cosines[prompt[:, None] != prompt].mean()
+    )
+
+
 def test_repeated_prompts_count_once_and_ties_count_against(monkeypatch):
     text = np.array([[1.0, 0], [1.0, 0], [0, 1.0]])
     audio = np.array([[1.0, 0.1], [0.1, 1.0], [0, 1.0]])
@@ -60,5 +71,5 @@ def test_bad_input_is_named():
         text_audio.clap_score(np.ones((2, 2)), np.ones((3, 2)))
     with pytest.raises(MetricError, match="k must be at least 1"):
         text_audio.recall_at([1, 2], 0)
-    with pytest.raises(MetricError, match="at least 2 clips"):
+    with pytest.raises(MetricError, match="at least 2 different prompts"):
         text_audio.shuffled_floor(np.ones((1, 2)), np.ones((1, 2)))

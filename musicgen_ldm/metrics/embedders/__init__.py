@@ -10,11 +10,9 @@ from musicgen_ldm.metrics.embedders.base import (
     window_starts,
 )
 from musicgen_ldm.metrics.embedders.excerpts import Excerpts
-from musicgen_ldm.metrics.embedders.registry import KINDS, PUBLISHED, load_embedder
+from musicgen_ldm.metrics.embedders.registry import load_embedder, load_embedders
 
 __all__ = [
-    "KINDS",
-    "PUBLISHED",
     "AttributeEmbedder",
     "Embedder",
     "Excerpts",
@@ -23,5 +21,6 @@ __all__ = [
     "clip_vector",
     "cut_windows",
     "load_embedder",
+    "load_embedders",
     "window_starts",
 ]

@@ -126,14 +126,10 @@ def cut_windows(samples: FloatArray, embedder: Embedder) -> FloatArray:
     return np.stack([_filled(samples[start : start + size], size) for start in starts])
 
 
-def window_starts(seconds: float, embedder: Embedder) -> list[float]:
-    """Where the windows of a clip of that length begin, in seconds."""
-    samples = round(seconds * embedder.sample_rate)
+def window_starts(num_windows: int, embedder: Embedder) -> list[float]:
+    """Where a clip's windows begin, in seconds."""
     hop = round(embedder.hop_s * embedder.sample_rate)
-    least = min(round(embedder.window_s * embedder.sample_rate),
-                round(MIN_TAIL_S * embedder.sample_rate))  # fmt: skip
-    starts = [s for s in range(0, samples, hop) if samples - s >= least] or [0]
-    return [start / embedder.sample_rate for start in starts]
+    return [index * hop / embedder.sample_rate for index in range(num_windows)]
 
 
 def _filled(part: FloatArray, size: int) -> FloatArray:

@@ -14,6 +14,8 @@ from musicgen_ldm.checkpoint.parts import load_network, read_part
 from musicgen_ldm.data.feature_store import weights_digest
 from musicgen_ldm.metrics.embedders.base import WINDOW_S, Features, identify
 
+LEVEL_FLOOR = 1e-8  # as EnCodec was trained
+
 
 @dataclass(frozen=True)
 class Encodec:
@@ -28,7 +30,7 @@ class Encodec:
     @property
     def identity(self) -> str:
         """Changes with the weights and the window."""
-        return identify("encodec-1", self.weights, self.window_s)
+        return identify("encodec-2", self.weights, self.window_s)
 
     @property
     def sample_rate(self) -> int:
@@ -45,6 +47,8 @@ class Encodec:
         """Features (W, seconds, D) of windows (W, T)."""
         channels = self.model.config.audio_channels
         mono = torch.from_numpy(windows).to(self.model.device)
+        if self.model.config.normalize:  # the 48 kHz model only knows sound of level one
+            mono = mono / (mono.square().mean(dim=1, keepdim=True).sqrt() + LEVEL_FLOOR)
         batch = repeat(mono, "w t -> w c t", c=channels)
         latent = self.model.encoder(batch)  # (W, D, N)
         seconds = max(1, round(windows.shape[1] / self.sample_rate))
@@ -77,12 +81,6 @@ class Ast:
     def dim(self) -> int:
         """D."""
         return int(self.model.config.hidden_size)
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the C classes."""
-        labels = self.model.config.id2label
-        return [labels[i] for i in range(len(labels))]
 
     @torch.no_grad()
     def __call__(self, windows: FloatArray) -> Features:

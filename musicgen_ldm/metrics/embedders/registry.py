@@ -12,7 +12,7 @@ A name is a kind, or a kind and a checkpoint:
     NAME-3s                     any of them on overlapping excerpts, to find partial copies
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from musicgen_ldm.errors import CheckpointError, MetricError
@@ -75,6 +75,24 @@ def load_embedder(name: str, *, device: str = "cpu", offline: bool = False) -> E
 
     load = huggingface.load_encodec if kind == "encodec" else huggingface.load_ast
     return load(folder, label, device)
+
+
+def load_embedders(
+    names: Sequence[str], *, device: str = "cpu", offline: bool = False
+) -> list[Embedder]:
+    """The embedders of the given names, each named once in the results.
+
+    Raises:
+        MetricError: Also if two would share a name: one would be reported as the other.
+    """
+    found = {name: load_embedder(name, device=device, offline=offline) for name in names}
+    labels = [embedder.name for embedder in found.values()]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise MetricError(
+            f"several embedders are called {', '.join(twice)}; evaluate them one by one, or "
+            "rename a folder"
+        )
+    return list(found.values())
 
 
 def _kind_and_source(name: str) -> tuple[str, str]:
