@@ -32,6 +32,8 @@ class Waveform:
         samples = np.atleast_2d(np.asarray(self.samples, dtype=np.float32))
         if samples.ndim != 2:
             raise AudioError(f"a waveform has shape (channels, T), got {samples.shape}")
+        if self.sample_rate <= 0:
+            raise AudioError(f"a sample rate is a positive number of Hz, got {self.sample_rate}")
         if not np.isfinite(samples).all():
             raise AudioError("the waveform holds NaN or infinite samples")
         object.__setattr__(self, "samples", samples)
@@ -86,6 +88,11 @@ def read_audio(
         raise AudioError(
             f"{path}: cannot be read as audio ({error}); "
             "convert it to WAV, FLAC, OGG or MP3 and try again"
+        ) from error
+    except MemoryError as error:
+        # A damaged header may claim any length.
+        raise AudioError(
+            f"{path}: is longer than the memory can hold, or damaged; cut it or export it again"
         ) from error
     if samples.shape[1] == 0:
         raise AudioError(f"{path}: holds no samples from {start_s} s on; give a longer recording")

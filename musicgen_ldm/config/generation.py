@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from musicgen_ldm.config.checks import check_number, check_text, check_whole, is_rising_pair
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 
@@ -22,11 +23,6 @@ MAX_BARS = 256
 MAX_SEED = 2**63 - 1
 DEFAULT_STRENGTH = 0.5  # of a variation when none is given
 BEATS_PER_BAR = 4  # `bars` counts bars of four quarter notes
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise RequestError(f"{name} is {value}; give a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +53,15 @@ class SamplingConfig:
         """Check every range."""
         if self.sampler not in SAMPLERS:
             raise RequestError(f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}")
-        _check("steps", self.steps, 1, MAX_STEPS)
-        _check("guidance", self.guidance, 0, MAX_GUIDANCE)
-        _check("guidance_rescale", self.guidance_rescale, 0, 1)
-        _check("eta", self.eta, 0, 1)
-        low, high = self.guidance_interval
-        if not 0 <= low < high <= 1:
+        check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_number("guidance", self.guidance, 0, MAX_GUIDANCE)
+        check_number("guidance_rescale", self.guidance_rescale, 0, 1)
+        check_number("eta", self.eta, 0, 1)
+        check_text("bridge", self.bridge, MAX_PROMPT_CHARACTERS)
+        if not is_rising_pair(self.guidance_interval, 1.0):
             raise RequestError(
-                f"guidance_interval is {low}-{high}; give two rising numbers from 0 to 1"
+                f"guidance_interval is {self.guidance_interval}; "
+                "give two rising numbers from 0 to 1"
             )
         if self.eta and self.sampler != "ddim":
             raise RequestError(f"eta={self.eta} needs the ddim sampler, got {self.sampler}")
@@ -88,8 +85,12 @@ class Blend:
         """Exactly one source, and a usable weight."""
         if (self.text is None) == (self.audio is None):
             raise RequestError("a blend takes either a text or an audio file")
-        if not 0 < self.weight <= 1:
-            raise RequestError(f"blend weight is {self.weight}; give a number above 0, at most 1")
+        check_text("blend", self.audio if self.text is None else self.text, MAX_PROMPT_CHARACTERS)
+        if self.text is not None and not self.text.strip():
+            raise RequestError("the text of a blend is empty; write what to mix in")
+        check_number("blend weight", self.weight, 0, 1)
+        if self.weight == 0:
+            raise RequestError("blend weight is 0; give a number above 0, at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class GenerateRequest:
         bpm: Joins the prompt and is measured on the result.
         key: For example "A minor"; joins the prompt and is measured on the result.
         bars: Number of 4/4 bars; with `bpm` it fixes the length.
-        loop: Circular in time, exact to the sample; needs `bpm` and `bars`, or `seconds`.
+        loop: Circular in time and exact to the sample.
         blends: Further texts or sounds mixed into the condition.
         audio_prompt: Sound file that takes the place of the prompt, or shares the condition half
             and half with it when both are given.
@@ -140,20 +141,21 @@ class GenerateRequest:
     def __post_init__(self) -> None:
         """Check every value and the combinations that exclude each other."""
         self._check_texts()
-        _check("seed", self.seed, 0, MAX_SEED)
-        _check("takes", self.takes, 1, MAX_TAKES)
-        _check("first_take", self.first_take, 0, MAX_SEED)
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        check_whole("takes", self.takes, 1, MAX_TAKES)
+        check_whole("first_take", self.first_take, 0, MAX_SEED)
         if self.seconds is not None:
-            _check("seconds", self.seconds, MIN_SECONDS, MAX_SECONDS)
+            check_number("seconds", self.seconds, MIN_SECONDS, MAX_SECONDS)
         if self.bpm is not None:
-            _check("bpm", self.bpm, MIN_BPM, MAX_BPM)
+            check_number("bpm", self.bpm, MIN_BPM, MAX_BPM)
         if self.bars is not None:
-            _check("bars", self.bars, 1, MAX_BARS)
+            check_whole("bars", self.bars, 1, MAX_BARS)
             if self.bpm is None:
                 raise RequestError("bars needs bpm to know how long a bar is; add --bpm")
             if self.seconds is not None:
                 raise RequestError("bars and seconds both set the length; give one of them")
-            _check("bars at this bpm, in seconds,", self.length_s, MIN_SECONDS, MAX_SECONDS)
+            length = "bars at this bpm, in seconds,"
+            check_number(length, self.length_s, MIN_SECONDS, MAX_SECONDS)
         self._check_sources()
         unknown = self.sampling.keys() - SamplingConfig.__dataclass_fields__.keys()
         if unknown:
@@ -164,31 +166,39 @@ class GenerateRequest:
         SamplingConfig(**self.sampling)
 
     def _check_texts(self) -> None:
+        check_text("prompt", self.prompt, MAX_PROMPT_CHARACTERS)
+        check_text("negative prompt", self.negative_prompt, MAX_PROMPT_CHARACTERS)
+        if self.key is not None:
+            check_text("key", self.key, MAX_PROMPT_CHARACTERS)
         if not self.prompt.strip() and self.audio_prompt is None:
             raise RequestError("the prompt is empty; describe the music in a sentence")
-        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative_prompt)):
-            if len(text) > MAX_PROMPT_CHARACTERS:
-                raise RequestError(
-                    f"the {name} has {len(text)} characters; at most {MAX_PROMPT_CHARACTERS} "
-                    "are read, shorten it"
-                )
-        if sum(blend.weight for blend in self.blends) > 1:
+        # Added one by one, 0.05, 0.55, 0.3 and 0.1 are more than 1.
+        if math.fsum(blend.weight for blend in self.blends) > 1:
             raise RequestError("the blend weights add up to more than 1; the prompt takes the rest")
 
     def _check_sources(self) -> None:
+        for name, path in (
+            ("init", self.init),
+            ("continue", self.continue_file),
+            ("audio prompt", self.audio_prompt),
+        ):
+            if path is not None and not (isinstance(path, str) and path):
+                raise RequestError(f"{name} is {path!r}; give the path of a sound file as text")
+        if self.continue_side not in get_args(Side):
+            raise RequestError(f"continue_side is {self.continue_side!r}; choose after or before")
+        if not isinstance(self.loop, bool):
+            raise RequestError(f"loop is {self.loop!r}; give true or false")
         if self.init is not None and self.continue_file is not None:
             raise RequestError("init and continue exclude each other; give one file")
         if (self.strength is not None or self.repaint) and self.init is None:
             raise RequestError("strength and repaint need a file to work on; add --init FILE")
         if self.strength is not None:
-            _check("strength", self.strength, 0, 1)
+            check_number("strength", self.strength, 0, 1)
         if self.repaint and self.strength is not None:
             raise RequestError("repaint renders its regions anew; leave strength out")
-        for start, end in self.repaint:
-            if not 0 <= start < end:
-                raise RequestError(
-                    f"repaint region {start:g}-{end:g} s; give START-END, 0 <= START < END"
-                )
+        for region in self.repaint:
+            if not is_rising_pair(region):
+                raise RequestError(f"repaint region {region} s; give START-END, 0 <= START < END")
         if self.loop and (self.repaint or self.continue_file):
             raise RequestError("a loop cannot be a repaint or a continuation; render it alone")
         if self.init is not None and (self.seconds is not None or self.bars is not None):
@@ -207,9 +217,14 @@ class GenerateRequest:
         parts = [self.prompt.strip().rstrip(".,;")]
         if self.bpm is not None and "bpm" not in self.prompt.lower():
             parts.append(f"{self.bpm:g} bpm")
-        if self.key is not None and self.key.lower() not in self.prompt.lower():
+        if self.key is not None and not self._names_key():
             parts.append(f"in {self.key}")
         return ", ".join(part for part in parts if part)
+
+    def _names_key(self) -> bool:
+        # A bare "A" or "G" is an article or part of some word in nearly every sentence.
+        key = (self.key or "").lower()
+        return len(key.split()) > 1 and key in self.prompt.lower()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as stored in a record."""
@@ -224,13 +239,21 @@ class GenerateRequest:
                 f"unknown request field {', '.join(sorted(unknown))}; known: "
                 f"{', '.join(cls.__dataclass_fields__)}"
             )
-        values = dict(values)
-        values["blends"] = tuple(Blend(**blend) for blend in values.get("blends", ()))
-        values["repaint"] = tuple((float(a), float(b)) for a, b in values.get("repaint", ()))
-        sampling = dict(values.get("sampling", {}))
-        if "guidance_interval" in sampling:
-            sampling["guidance_interval"] = tuple(sampling["guidance_interval"])
-        return cls(**values | {"sampling": sampling})
+        try:
+            blends = tuple(Blend(**blend) for blend in values.get("blends", ()))
+            repaint = tuple(tuple(region) for region in values.get("repaint", ()))
+            sampling = dict(values.get("sampling", {}))
+            if "guidance_interval" in sampling:
+                sampling["guidance_interval"] = tuple(sampling["guidance_interval"])
+        except RequestError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise RequestError(
+                f"blends, repaint or sampling cannot be read ({error}); blends are mappings of "
+                "text or audio and weight, repaint pairs of seconds, sampling a mapping"
+            ) from error
+        nested = {"blends": blends, "repaint": repaint, "sampling": sampling}
+        return cls(**{**values, **nested})
 
     @property
     def source_files(self) -> dict[str, Path]:

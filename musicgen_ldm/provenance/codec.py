@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from mutagen import MutagenError
 from mutagen.ogg import OggPage
 
 from musicgen_ldm.audio import FloatArray, Waveform
@@ -122,7 +123,8 @@ def audio_digest(data: bytes, source: str) -> dict[str, str]:
         is_float = info.subtype in ("FLOAT", "DOUBLE")
         dtype = "float32" if is_float else "int32"
         samples, _ = soundfile.read(io.BytesIO(data), dtype=dtype, always_2d=True)
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, MutagenError, EOFError, MemoryError) as error:
+        # A damaged header may claim more samples than the memory can hold.
         raise AudioError(
             f"{source}: cannot be read as audio ({error}); give a WAV, FLAC, OGG or MP3"
         ) from error

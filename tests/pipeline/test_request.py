@@ -17,7 +17,7 @@ from musicgen_ldm.errors import RequestError
         ({"seconds": -1.0}, r"seconds is -1.* from 0\.5 to 600"),
         ({"seconds": math.nan}, "seconds is nan"),
         ({"seconds": 1e9}, "seconds is 1000000000"),
-        ({"takes": 0}, "takes is 0; give a number from 1 to 64"),
+        ({"takes": 0}, "takes is 0; give a whole number from 1 to 64"),
         ({"seed": -1}, "seed is -1"),
         ({"bpm": 1000.0}, "bpm is 1000"),
         ({"bars": 4}, "bars needs bpm"),
@@ -36,11 +36,49 @@ from musicgen_ldm.errors import RequestError
         ({"sampling": {"steps": 0}}, "steps is 0"),
         ({"sampling": {"guidance_interval": (0.6, 0.2)}}, "two rising numbers"),
         ({"sampling": {"sampler": "euler", "eta": 0.5}}, "needs the ddim sampler"),
+        ({"key": 5}, "the key is 5; give a text"),
+        ({"prompt": "caf\udce9"}, "the prompt holds bytes that are no text"),
+        ({"seconds": "ten"}, "seconds is ten; give a number from"),
+        ({"seed": 1.5}, "seed is 1.5; give a whole number"),
+        ({"takes": True}, "takes is True; give a whole number"),
+        ({"init": 5}, "init is 5; give the path"),
+        ({"init": ""}, "init is ''; give the path"),
+        ({"loop": "yes"}, "loop is 'yes'; give true or false"),
+        ({"continue_file": "a.wav", "continue_side": "left"}, "choose after or before"),
+        ({"init": "a.wav", "repaint": ((1.0, math.inf),)}, "START-END"),
     ],
 )
 def test_bad_requests(values: dict, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         GenerateRequest(**{"prompt": "piano", **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prompt": None}, "the prompt is None; give a text"),
+        ({"bars": 1.5, "bpm": 100}, "bars is 1.5; give a whole number"),
+        ({"blends": 5}, "blends are mappings"),
+        ({"blends": [{"txt": "a", "weight": 0.3}]}, "blends are mappings"),
+        ({"blends": [{"text": "a", "weight": "x"}]}, "blend weight is x"),
+        ({"blends": [{"text": " ", "weight": 0.3}]}, "text of a blend is empty"),
+        ({"init": "a.wav", "repaint": "ab"}, "START-END"),
+        ({"init": "a.wav", "repaint": [[1]]}, "START-END"),
+        ({"init": "a.wav", "repaint": [["x", "y"]]}, "START-END"),
+        ({"sampling": 5}, "sampling a mapping"),
+        ({"sampling": {"steps": 2.5}}, "steps is 2.5; give a whole number"),
+        ({"sampling": {"guidance_interval": [0.1]}}, "two rising numbers"),
+        ({"sampling": {"bridge": 3}}, "the bridge is 3; give a text"),
+    ],
+)
+def test_bad_values_of_a_prompts_file(values: dict, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        GenerateRequest.from_json({"prompt": "piano", **values})
+
+
+def test_weights_may_add_up_to_one_in_any_order() -> None:
+    weights = (0.05, 0.55, 0.3, 0.1)  # added one by one they are 1.0000000000000002
+    GenerateRequest(prompt="a", blends=tuple(Blend(text="b", weight=w) for w in weights))
 
 
 def test_bad_blends() -> None:
@@ -63,6 +101,8 @@ def test_tempo_and_key_join_the_text_once() -> None:
     assert request.conditioning_text == "slow piano, 92 bpm, in A minor"
     said = GenerateRequest(prompt="slow piano at 92 BPM in a minor", bpm=92.0, key="A minor")
     assert said.conditioning_text == said.prompt
+    bare = GenerateRequest(prompt="a slow song", key="G")
+    assert bare.conditioning_text == "a slow song, in G"
 
 
 def test_json_round_trip() -> None:

@@ -89,6 +89,17 @@ class TestEveryFormat:
         assert not result.intact
         assert "changed after it was written" in result.notes[0]
 
+    @pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.8, 0.99])
+    def test_a_cut_file_is_refused_or_noticed(self, music, tmp_path, name, subtype, share):
+        path = write_audio(music, tmp_path / name, subtype=subtype, record=RECORD)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(share * len(data))])
+        try:
+            is_intact = verify(path).intact
+        except AudioError:
+            is_intact = False
+        assert not is_intact
+
     def test_same_audio_gives_the_same_hash(self, music, tmp_path, name, subtype):
         first = write_audio(music, tmp_path / f"a-{name}", subtype=subtype, record=RECORD)
         second = write_audio(music, tmp_path / f"b-{name}", subtype=subtype, record={"seed": 8})
@@ -325,6 +336,15 @@ class TestForeignFiles:
         (tmp_path / "x.wav").write_bytes(content)
         with pytest.raises(AudioError, match=r"x\.wav: "):
             verify(tmp_path / "x.wav")
+
+    def test_header_that_claims_more_samples_than_memory_holds(self, music, tmp_path):
+        path = write_audio(music, tmp_path / "x.flac", record=RECORD)
+        data = bytearray(path.read_bytes())
+        data[21:26] = bytes([data[21] | 0x0F, 255, 255, 255, 255])  # 36 bits of STREAMINFO
+        path.write_bytes(data)
+        for read in (verify, read_audio):
+            with pytest.raises(AudioError, match=r"x\.flac: "):
+                read(path)
 
     def test_missing(self, tmp_path):
         with pytest.raises(AudioError, match="No such file"):
