@@ -14,7 +14,19 @@ changes a cosine by at most 6e-5; the best rows of a search are recomputed in fl
 stored rows, so results do not depend on device or block size.
 """
 
-from musicgen_ldm.bank.reader import Bank, Neighbour, track_hash, track_of
+from musicgen_ldm.bank.reader import Bank, Entry, Neighbour, track_hash, track_of
+from musicgen_ldm.bank.threshold import Threshold, novelty_threshold
 from musicgen_ldm.bank.writer import build, extend, prune
 
-__all__ = ["Bank", "Neighbour", "build", "extend", "prune", "track_hash", "track_of"]
+__all__ = [
+    "Bank",
+    "Entry",
+    "Neighbour",
+    "Threshold",
+    "build",
+    "extend",
+    "novelty_threshold",
+    "prune",
+    "track_hash",
+    "track_of",
+]

@@ -163,13 +163,13 @@ class MusicLDM:
         render_s: float,
     ) -> Take:
         measured = measure(waveform, request, plan.seams_s)
-        scores, neighbours = score(self.checkpoint, waveform, request, measured)
+        scores, novelty = score(self.checkpoint, waveform, request, measured)
         record = self._record(request, index, sources) | {
             "seconds": waveform.seconds,
             "render_s": render_s,
             "scores": scores,
             "measured": measured,
-            "nearest": neighbours,
+            **novelty,
         }
         return Take(waveform, index, scores, measured, record)
 

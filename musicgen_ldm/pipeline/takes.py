@@ -1,11 +1,12 @@
 """Takes: what was rendered, how it measures up to the request, and which comes first."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
 
 from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs
+from musicgen_ldm.bank import novelty_threshold
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.measure import (
@@ -25,9 +26,7 @@ from musicgen_ldm.measure import (
 TEMPO_WEIGHT = 0.2
 KEY_WEIGHT = 0.1
 HEALTH_WEIGHT = 1.0
-# A take loses what its nearest training clip exceeds the paper's similarity threshold by.
-NOVELTY_WEIGHT = 1.0
-NOVELTY_THRESHOLD = 0.90
+NOVELTY_WEIGHT = 1.0  # of what the nearest training clip exceeds the novelty threshold by
 NUM_NEIGHBOURS = 3  # training clips named in a record
 MIN_MEASURED_S = 1.0  # shorter sound has no tempo, key or seam worth naming
 MAX_MEASURED_S = 60.0  # tempo and key are those of the first minute, in bounded memory
@@ -109,29 +108,32 @@ def _seam(waveform: Waveform, seam_s: float) -> float:
 
 def score(
     checkpoint: Checkpoint, waveform: Waveform, request: GenerateRequest, measured: dict[str, Any]
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Scores of one take with their weighted sum, "rank" (higher is better), and its neighbours.
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Scores of one take with their weighted sum, "rank" (higher is better), and its novelty.
 
-    Neighbours are the nearest training clips by CLAP similarity, if the checkpoint knows its own.
+    Novelty is what the record says of it: the `nearest` training clips by CLAP similarity, none
+    if the checkpoint does not know its own, and the `novelty_threshold` they are held against.
     """
     scores: dict[str, float] = {"health": measured["health"]}
     rank = HEALTH_WEIGHT * measured["health"]
-    neighbours: list[dict[str, Any]] = []
+    novelty: dict[str, Any] = {"nearest": []}
     if checkpoint.clap.feature_extractor is not None:
         audio = checkpoint.clap.audio([waveform])
         if request.prompt.strip():
             text = checkpoint.clap.text([request.conditioning_text])
             scores["text_fit"] = float((text * audio).sum())
             rank += scores["text_fit"]
-        neighbours = nearest_clips(checkpoint, audio)
-    if neighbours:
-        scores["nearest_training"] = neighbours[0]["similarity"]
-        rank -= NOVELTY_WEIGHT * max(0.0, scores["nearest_training"] - NOVELTY_THRESHOLD)
+        novelty["nearest"] = nearest_clips(checkpoint, audio)
+    if checkpoint.bank and novelty["nearest"]:
+        limit = novelty_threshold(checkpoint.bank)
+        novelty["novelty_threshold"] = asdict(limit)
+        scores["nearest_training"] = novelty["nearest"][0]["similarity"]
+        rank -= NOVELTY_WEIGHT * max(0.0, scores["nearest_training"] - limit.similarity)
     for name, weight in (("tempo_agreement", TEMPO_WEIGHT), ("key_agreement", KEY_WEIGHT)):
         if name in measured:
             scores[name] = measured[name]
             rank += weight * measured[name]
-    return scores | {"rank": rank}, neighbours
+    return scores | {"rank": rank}, novelty
 
 
 def nearest_clips(checkpoint: Checkpoint, audio: Tensor) -> list[dict[str, Any]]:

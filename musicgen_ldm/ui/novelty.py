@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,15 +13,12 @@ import gradio as gr
 import numpy as np
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.bank import Bank
+from musicgen_ldm.bank import Entry, Threshold
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline.takes import NOVELTY_THRESHOLD, NUM_NEIGHBOURS
+from musicgen_ldm.pipeline.takes import NUM_NEIGHBOURS
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
 
-CALIBRATION_CLIPS = 1_000  # of the bank, compared with the rest of it
-MIN_CALIBRATION = 100  # fewer say nothing about a quantile; the paper's threshold stands in
-QUANTILE = 0.90
 COMPOSE_S = 120  # longest wait for a clip of the corpus
 GENRE = re.compile(r"[a-z0-9-]+")  # a name, never a file
 
@@ -51,15 +47,12 @@ class NoveltyPanel:
     def show(self, record: Mapping[str, Any]) -> dict[Any, Any]:
         """The verdict; players stay hidden until asked for."""
         hidden = {player: gr.update(value=None, visible=False) for player in self.players}
-        said = verdict(record, threshold(self._bank(record)))
         asked = gr.update(visible=bool(record.get("nearest")))
-        return {self.verdict: said, self.listen: asked, self.note: "", **hidden}
+        return {self.verdict: verdict(record), self.listen: asked, self.note: "", **hidden}
 
     def play(self, record: Mapping[str, Any]) -> Iterator[dict[Any, Any]]:
         """One player after the other; a clip that cannot be had here is a sentence."""
-        wanted = [neighbour["id"] for neighbour in record["nearest"]]
-        bank = self._bank(record)
-        known = {e["id"]: e for e in bank.all_entries() if e["id"] in wanted} if bank else {}
+        known = self._entries(record)
         missing = []
         for player, neighbour in zip(self.players, record["nearest"], strict=False):
             yield {self.note: texts.FETCHING.format(id=neighbour["id"])}
@@ -75,42 +68,24 @@ class NoveltyPanel:
             yield {player: gr.update(value=(sound.sample_rate, samples), label=label, visible=True)}
         yield {self.note: "\n".join(missing)}
 
-    def _bank(self, record: Mapping[str, Any]) -> Bank | None:
-        """What the take was compared with; another model may have been loaded since."""
-        model = self.engine.ready_model()
-        is_its_own = record["checkpoint"]["sha256"] == model.identity
-        return model.checkpoint.bank if is_its_own else None
+    def _entries(self, record: Mapping[str, Any]) -> dict[str, Entry]:
+        """The neighbours as the bank knows them; another model may have been loaded since."""
+        model = self.engine.model
+        if model is None or record["checkpoint"]["sha256"] != model.identity:
+            return {}
+        wanted = {neighbour["id"] for neighbour in record["nearest"]}
+        bank = model.checkpoint.bank
+        return {e["id"]: e for e in bank.all_entries() if e["id"] in wanted} if bank else {}
 
 
-@lru_cache(maxsize=1)
-def threshold(bank: Bank | None) -> float | None:
-    """The similarity that one in ten training clips reaches with a clip of another recording.
-
-    Clips of one style are near anyway; how near depends on the embedding and the music, so the
-    training set itself says what is unusually near. None if there are too few clips to say.
-    """
-    if bank is None:
-        return None
-    count = min(CALIBRATION_CLIPS, len(bank))
-    rows = np.sort(np.random.default_rng(0).choice(len(bank), count, replace=False))
-    nearest, _ = bank.search(bank.rows(rows), 1, exclude_tracks=bank.tracks()[rows])
-    found = nearest[np.isfinite(nearest)]
-    return float(np.quantile(found, QUANTILE)) if len(found) >= MIN_CALIBRATION else None
-
-
-def verdict(record: Mapping[str, Any], calibrated: float | None) -> str:
-    """Markdown: whether a take is close to a training clip, and which clips are nearest.
-
-    Args:
-        record: Of the take.
-        calibrated: See `threshold`; without one the paper's is taken.
-    """
+def verdict(record: Mapping[str, Any]) -> str:
+    """Markdown: whether a take is close to a training clip, and which clips are nearest."""
     neighbours = record.get("nearest", [])
     if not neighbours:
         return texts.NOVELTY_UNKNOWN
     nearest = neighbours[0]["similarity"]
-    limit = NOVELTY_THRESHOLD if calibrated is None else calibrated
-    said = texts.NOVELTY_CLOSE if nearest > limit else texts.NOVELTY_CLEAR
+    limit = Threshold(**record["novelty_threshold"])
+    said = texts.NOVELTY_CLOSE if nearest > limit.similarity else texts.NOVELTY_CLEAR
     rows = [
         texts.NOVELTY_ROW.format(
             similarity=neighbour["similarity"],
@@ -120,8 +95,8 @@ def verdict(record: Mapping[str, Any], calibrated: float | None) -> str:
         )
         for neighbour in neighbours
     ]
-    why = texts.NOVELTY_PUBLISHED if calibrated is None else texts.NOVELTY_CALIBRATED
-    sentences = f"{said.format(nearest=nearest)} {why.format(limit=limit)}"
+    why = texts.NOVELTY_CALIBRATED if limit.is_calibrated else texts.NOVELTY_PUBLISHED
+    sentences = f"{said.format(nearest=nearest)} {why.format(limit=limit.similarity)}"
     return "\n".join([sentences, "", texts.NOVELTY_HEAD, *rows])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musicgen_ldm import GenerateRequest, MusicLDM, Waveform
-from musicgen_ldm.bank import build
+from musicgen_ldm.bank import build, novelty_threshold
 from musicgen_ldm.checkpoint import load
 from musicgen_ldm.pipeline.takes import excerpt, measure, score
 
@@ -29,13 +29,37 @@ def test_a_copy_of_a_training_clip_is_named_and_loses_rank(
     rows = [(own, entry("copied"))] + [(rng.standard_normal(32), entry(f"c{i}")) for i in range(5)]
     bank = build(tmp_path / "bank", rows, embedder="clap-tiny", identity="x", dim=32)
     with_bank = replace(tiny_model.checkpoint, bank=bank)
-    scores, nearest = score(with_bank, take.waveform, REQUEST, take.measured)
+    scores, novelty = score(with_bank, take.waveform, REQUEST, take.measured)
+    nearest = novelty["nearest"]
     assert nearest[0]["id"] == "copied"
     assert len(nearest) == 3
     assert nearest[0]["licence"] == "CC0-1.0"
     assert scores["nearest_training"] == pytest.approx(1, abs=1e-3)
+    assert novelty["novelty_threshold"] == {"similarity": 0.90, "is_calibrated": False}
     assert scores["rank"] == pytest.approx(take.scores["rank"] - 0.1, abs=1e-3)
     assert take.record["nearest"] == []
+
+
+def test_the_rank_uses_the_threshold_of_the_bank(tiny_model: MusicLDM, tmp_path: Path) -> None:
+    take = tiny_model.generate(REQUEST)[0]
+    own = tiny_model.checkpoint.clap.audio([take.waveform])[0].numpy()
+    aside = np.linalg.qr(np.column_stack([own, np.ones(32)]))[0][:, 1]
+    angles = np.deg2rad(6) * np.arange(15)  # of the clips to the take, 8 recordings at each
+    rows = [
+        (np.cos(angle) * own + np.sin(angle) * aside, entry(f"c{index}-{copy}"))
+        for index, angle in enumerate(angles)
+        for copy in range(8)
+    ]
+    bank = build(tmp_path / "bank", rows, embedder="clap-tiny", identity="x", dim=32)
+    limit = novelty_threshold(bank)
+    with_bank = replace(tiny_model.checkpoint, bank=bank)
+    scores, novelty = score(with_bank, take.waveform, REQUEST, take.measured)
+    assert limit.is_calibrated
+    assert limit.similarity == pytest.approx(1, abs=1e-3)  # this music is full of twins
+    assert novelty["novelty_threshold"]["similarity"] == limit.similarity
+    # A clip as near as the training clips are to each other is no fault of the take.
+    assert scores["nearest_training"] == pytest.approx(1, abs=1e-3)
+    assert scores["rank"] == pytest.approx(take.scores["rank"], abs=2e-3)
 
 
 def test_a_checkpoint_opens_its_own_bank(tiny_folder: Path, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from musicgen_ldm import GenerateRequest
-from musicgen_ldm.bank import Bank, build
+from musicgen_ldm.bank import build
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui.engine import Engine
-from musicgen_ldm.ui.novelty import NoveltyPanel, threshold, training_clip, verdict
+from musicgen_ldm.ui.novelty import NoveltyPanel, training_clip, verdict
 
 RATE = 16_000
 FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
@@ -37,31 +37,16 @@ def clip(tmp_path: Path) -> dict[str, Any]:
     return entry("steps", path="audio/steps.wav", sha256=digest, start_s=2.0, duration_s=2.0)
 
 
-def circle(folder: Path, rows: int, degrees: float) -> Bank:
-    angles = np.deg2rad(degrees) * np.arange(rows)
-    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    pairs = [(vector, entry(f"c{i}")) for i, vector in enumerate(vectors)]
-    return build(folder, pairs, embedder="x", identity="x", dim=2)
-
-
-def test_the_training_set_sets_the_threshold(tmp_path: Path) -> None:
-    bank = circle(tmp_path / "bank", 170, degrees=2)
-    assert threshold(bank) == pytest.approx(np.cos(np.deg2rad(2)), abs=1e-3)
-
-
-def test_a_short_bank_has_no_threshold_of_its_own(tmp_path: Path) -> None:
-    assert threshold(circle(tmp_path / "bank", 20, degrees=2)) is None
-    assert threshold(None) is None
-
-
 def test_the_verdict_is_a_sentence() -> None:
-    assert "nothing can be compared" in verdict({"nearest": []}, None)
+    assert "nothing can be compared" in verdict({"nearest": []})
     record = {"nearest": [entry("c", similarity=0.93)]}
-    published = verdict(record, None)
+    limit = {"similarity": 0.90, "is_calibrated": False}
+    published = verdict(record | {"novelty_threshold": limit})
     assert published.startswith("**Listen and judge.**")
     assert "the published 0.90" in published
     assert "| 0.93 | a / b | CC0-1.0 | unknown |" in published
-    calibrated = verdict(record, 0.95)
+    limit = {"similarity": 0.95, "is_calibrated": True}
+    calibrated = verdict(record | {"novelty_threshold": limit})
     assert calibrated.startswith("**No sign of it.** The nearest training clip has a similarity")
     assert "0.95: one training clip in ten" in calibrated
 
