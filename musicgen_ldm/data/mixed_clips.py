@@ -1,6 +1,7 @@
 """Clips mixed with partners of their tempo, as training examples."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.data.clips import ClipDataset, normalise_peak, random_crop
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.data.sampler import ClipRef
-from musicgen_ldm.mixup.mix import Mixture, merge_captions, mix_tracks
+from musicgen_ldm.errors import AudioError
+from musicgen_ldm.mixup.mix import Mixture, beat_mixup, merge_captions, mix_tracks
 from musicgen_ldm.mixup.pairs import PartnerGroups, group_key
 from musicgen_ldm.mixup.sync import Track
 
@@ -45,7 +47,7 @@ class MixedClipDataset:
             `first`, `second` (T,) and `ratio`.
 
         Raises:
-            AudioError: If the clip or its partner is missing, corrupt or silent.
+            AudioError: If the clip is missing, corrupt or silent.
         """
         clip = self.source.clips[ref.index]
         rng = np.random.default_rng((self.source.seed, ref.epoch, ref.index))
@@ -58,11 +60,7 @@ class MixedClipDataset:
         if self.config.kind == "blm":
             crop = self._crop(self.source.whole(clip), rng)
             return example | {"waveform": crop} | self._halves(crop, mixture)
-        whole = (
-            self.source.whole(clip)
-            if mixture is None
-            else normalise_peak(mixture.samples, self.source.peak)
-        )
+        whole = self.source.whole(clip) if mixture is None else mixture.samples
         return example | {"waveform": self._crop(whole, rng)}
 
     def draw_partner(self, index: int, rng: np.random.Generator) -> Clip | None:
@@ -73,12 +71,33 @@ class MixedClipDataset:
         return None if partner is None else self.source.clips[partner]
 
     def mixture(self, clip: Clip, partner: Clip, rng: np.random.Generator) -> Mixture | None:
-        """Two raw clips mixed; None where they cannot be aligned.
+        """Two raw clips mixed and normalised; under "blm" each half is, as their latents meet.
+
+        Returns:
+            None where the clip has to stay alone: the bars cannot be aligned, a stretch is
+            silent, or the partner cannot be read. The last is not the clip's fault, and the
+            partner is counted as unusable when its own turn comes.
 
         Raises:
-            AudioError: If one of them is missing or corrupt.
+            AudioError: If the clip itself is missing or corrupt.
         """
-        return mix_tracks(self.track(clip), self.track(partner), self.config, rng)
+        anchor = self.track(clip)
+        try:
+            mixture = mix_tracks(anchor, self.track(partner), self.config, rng)
+            return None if mixture is None else self._normalised(mixture)
+        except AudioError:
+            return None
+
+    def _normalised(self, mixture: Mixture) -> Mixture:
+        peak = self.source.peak
+        if self.config.kind != "blm":
+            return replace(mixture, samples=normalise_peak(mixture.samples, peak))
+        if self.config.match_energy:  # one gain for both, or the match would be undone
+            first, second = normalise_peak(np.stack([mixture.first, mixture.second]), peak)
+        else:
+            first, second = (normalise_peak(x, peak) for x in (mixture.first, mixture.second))
+        samples = beat_mixup(first, second, mixture.ratio)
+        return replace(mixture, samples=samples, first=first, second=second)
 
     def track(self, clip: Clip) -> Track:
         """A whole clip at its own level (the reference mixes before it normalises).
@@ -102,8 +121,7 @@ class MixedClipDataset:
         if mixture is None:
             return {"first": alone, "second": alone, "ratio": 1.0}
         first, second = (
-            fit_length(normalise_peak(part, self.source.peak), self.source.num_samples)
-            for part in (mixture.first, mixture.second)
+            fit_length(part, self.source.num_samples) for part in (mixture.first, mixture.second)
         )
         return {"first": first, "second": second, "ratio": mixture.ratio}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from musicgen_ldm.audio import FloatArray, rms_dbfs
 from musicgen_ldm.config.mixup import MixupConfig
-from musicgen_ldm.data.clips import ClipDataset, normalise_peak
+from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.mixed_clips import MixedClipDataset, merged_captions
 from musicgen_ldm.errors import ManifestError
 from musicgen_ldm.mixup.mix import Mixture
@@ -31,8 +31,9 @@ class MixedPair:
         tempo_ratio: Partner tempo over anchor tempo, before any change of speed; None without
             beats.
         downbeat_error_ms: Largest distance from a downbeat of the anchor to the partner's nearest
-            within the training window; None under plain mixup.
-        level_difference_db: Level of the anchor's part over the partner's, before weighting.
+            within the common stretch; None under plain mixup, or if no bar line lies in it.
+        level_difference_db: Level of the anchor's part over the partner's, before weighting;
+            under latent mixup after each has been normalised.
         caption: What text conditioning would say.
     """
 
@@ -70,11 +71,11 @@ class MixupAudit:
         return [max(0, len(groups.members(i)) - 1) for i in range(len(self.dataset))]
 
     def pairs(self, count: int) -> Iterator[tuple[MixedPair, FloatArray]]:
-        """`count` measured mixtures with their normalised sound (T,).
+        """`count` measured mixtures with their sound (T,), as training would have them.
 
         Raises:
             ManifestError: If hardly any two clips can be mixed.
-            AudioError: If a clip is missing, corrupt or silent.
+            AudioError: If a clip is missing or corrupt.
         """
         rng = np.random.default_rng(self.seed)
         clips, found = self.dataset.source.clips, 0
@@ -89,7 +90,7 @@ class MixupAudit:
             anchor, partner = (self.dataset.track(clips[i]) for i in (index, other))
             mixture = self.dataset.mixture(clips[index], clips[other], rng)
             if mixture is None:
-                self.refused["bars cannot be aligned"] += 1
+                self.refused["bars cannot be aligned, or one is silent"] += 1
                 continue
             found += 1
             captions = list(clips[index].captions)
@@ -97,7 +98,7 @@ class MixupAudit:
                 captions = merged_captions(captions, clips[other].captions, mixture.ratio)
             ids = clips[index].id, clips[other].id
             pair = measure_pair(ids, mixture, anchor, partner, next(iter(captions), ""))
-            yield pair, normalise_peak(mixture.samples, self.dataset.source.peak)
+            yield pair, mixture.samples
         raise ManifestError(
             f"only {found} of {count} pairs could be mixed "
             f"({', '.join(f'{n} times {reason}' for reason, n in self.refused.items())}); "
@@ -120,7 +121,7 @@ def measure_pair(
     error = None
     if mixture.alignment is not None:
         errors = mixture.alignment.downbeat_errors(anchor, partner)
-        error = 1000 * float(errors.max()) if len(errors) else 0.0
+        error = 1000 * float(errors.max()) if len(errors) else None
     has_beats = min(len(anchor.beats_s), len(partner.beats_s)) > 1
     return MixedPair(
         anchor=ids[0],

@@ -1,10 +1,12 @@
 """The feature store: what was written comes back, nothing stale does, kills lose little."""
 
+import copy
 import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from tiny_music import write_tiny_music
 
@@ -152,6 +154,50 @@ def test_latent_halves_are_peak_normalised_on_their_own(clips):
     for half in ("first", "second"):
         assert example[half].shape == (16_000,)
         assert np.abs(example[half]).max() <= 0.5 + 1e-6
+
+
+def test_energy_matched_latent_halves_are_equally_loud(clips):
+    quieter = replace_samples(clips, "clip2", lambda samples: 0.1 * samples)
+    config = MixupConfig(kind="blm", probability=1.0, match_energy=True)
+    for index in range(len(clips)):
+        mixture = mixture_of(MixedClipDataset(quieter, config), index)
+        levels = [np.sqrt(np.mean(part**2)) for part in (mixture.first, mixture.second)]
+        assert levels[0] == pytest.approx(levels[1], rel=0.02)
+        assert max(np.abs(mixture.first).max(), np.abs(mixture.second).max()) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", ["plain", "bam", "blm"])
+def test_an_unreadable_partner_leaves_the_anchor_unmixed(clips, kind):
+    """Otherwise a single broken file would count against a new anchor in every epoch."""
+    broken = {clip.id for clip in clips.clips[1:]}
+    chosen = [replace(c, path="missing.wav") if c.id in broken else c for c in clips.clips]
+    source = copy.copy(clips)
+    source.clips = chosen
+    dataset = MixedClipDataset(source, MixupConfig(kind=kind, probability=1.0))
+    example = dataset[ClipRef(0, 0)]
+    assert not example["mixed"]
+    assert np.abs(example["waveform"]).max() > 0
+    with pytest.raises(AudioError, match=r"missing\.wav"):
+        dataset[ClipRef(0, 1)]
+
+
+def mixture_of(dataset, index):
+    rng = np.random.default_rng(index)
+    return dataset.mixture(dataset.source.clips[index], dataset.draw_partner(index, rng), rng)
+
+
+def replace_samples(clips, name, change):
+    """The same clips, one of them changed as it is read."""
+    folder = clips.root / "changed"
+    folder.mkdir(exist_ok=True)
+    changed = copy.copy(clips)
+    changed.clips = list(clips.clips)
+    for index, clip in enumerate(clips.clips):
+        if clip.id == name:
+            samples, rate = soundfile.read(clips.root / clip.path, dtype="float32")
+            soundfile.write(folder / clip.path, change(samples), rate, subtype="FLOAT")
+            changed.clips[index] = replace(clip, path=f"changed/{clip.path}")
+    return changed
 
 
 def test_merged_captions_cover_both_clips():

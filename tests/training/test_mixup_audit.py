@@ -12,8 +12,10 @@ from musicgen_ldm.cli import mixup as command
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.manifest import read_manifest
-from musicgen_ldm.data.mixup_audit import MixupAudit, distribution
+from musicgen_ldm.data.mixup_audit import MixupAudit, distribution, measure_pair
 from musicgen_ldm.errors import ConfigError, ManifestError, OutputError
+from musicgen_ldm.mixup.mix import Mixture
+from musicgen_ldm.mixup.sync import Alignment, TimeMap, Track
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,6 @@ def manifest(tmp_path_factory):
 
 
 def audit(*words):
-
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     return command.run(parser.parse_args(["audit", *map(str, words)]))
@@ -64,6 +65,27 @@ def test_plain_mixup_has_no_downbeats_to_compare(manifest, tmp_path, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert "downbeat error (ms)" not in summary["distribution"]
     assert summary["distribution"]["tempo ratio"]["p100"] > 1.2  # 180 meets 240 bpm
+
+
+def test_latent_mixup_is_audited_at_the_levels_it_mixes(manifest, tmp_path):
+    """Its halves are normalised on their own, so raw levels say nothing."""
+    audit(manifest, "--pairs", 4, "--out", tmp_path / "blm", "--set", "kind=blm")
+    audit(manifest, "--pairs", 4, "--out", tmp_path / "bam")
+    levels = [
+        [json.loads(line)["level_difference_db"] for line in lines.read_text().splitlines()]
+        for lines in (tmp_path / "blm/pairs.jsonl", tmp_path / "bam/pairs.jsonl")
+    ]
+    assert levels[0] != levels[1]
+
+
+def test_no_shared_bar_line_is_no_error_of_zero(manifest):
+    anchor, partner = (
+        Track(np.ones(16_000, np.float32), 16_000, (0.0, 0.5), bars)
+        for bars in ((0.0, 0.9), (0.0, 0.9))
+    )
+    alignment = Alignment(TimeMap(np.array([0.0, 1.0]), np.array([0.0, 1.0])), 0.1, 0.8)
+    mixture = Mixture(anchor.samples, anchor.samples, partner.samples, 0.5, alignment)
+    assert measure_pair(("a", "b"), mixture, anchor, partner, "").downbeat_error_ms is None
 
 
 def test_clips_without_bar_lines_are_an_error_with_a_reason(manifest):
