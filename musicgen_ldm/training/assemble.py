@@ -14,8 +14,8 @@ from transformers import SpeechT5HifiGan
 from musicgen_ldm.checkpoint import Checkpoint, save
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.models import ModelConfig
-from musicgen_ldm.config.training import StageConfig
-from musicgen_ldm.data.manifest import read_manifest
+from musicgen_ldm.config.training import DataConfig, StageConfig
+from musicgen_ldm.data.clips import select_clips
 from musicgen_ldm.errors import CheckpointError, ConfigError
 from musicgen_ldm.models.bridge import Bridge
 from musicgen_ldm.training.clap_folder import load_clap
@@ -69,7 +69,7 @@ def assemble(
             "preset": configs["ldm"].preset,
             "model": asdict(model),
             "training": {stage: _provenance(runs[stage]) for stage in STAGES},
-            "data": _data(configs["ldm"]),
+            "data": data_summary(configs["ldm"].data),
         },
     )
     return save(checkpoint, folder, half=half)
@@ -109,9 +109,13 @@ def _provenance(run: Path) -> dict[str, Any]:
     return identity | {"seed": config["seed"], "steps": last.pop("step", 0), "validation": last}
 
 
-def _data(config: StageConfig) -> dict[str, Any]:
-    """Hours and licences of the clips that the denoiser was trained on."""
-    clips = [clip for clip in read_manifest(config.data.manifest) if clip.split == "train"]
+def data_summary(data: DataConfig) -> dict[str, Any]:
+    """Hours and licences of the clips that the denoiser was trained on.
+
+    Raises:
+        ManifestError: If the manifest is gone or holds none.
+    """
+    clips = select_clips(data, "train")
     return {
         "clips": len(clips),
         "hours": round(sum(clip.duration_s for clip in clips) / 3600, 2),
