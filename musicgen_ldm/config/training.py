@@ -30,6 +30,12 @@ class OptimConfig:
         """Check ranges."""
         if not self.lr > 0:
             raise ConfigError(f"optim.lr={self.lr}: must be above 0")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"optim.warmup_steps={self.warmup_steps}: must be at least 0")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigError(
+                f"optim.clip_norm={self.clip_norm}: must be above 0; null does not clip"
+            )
         if not 0 <= self.final_lr_fraction <= 1:
             raise ConfigError(
                 f"optim.final_lr_fraction={self.final_lr_fraction}: must lie in [0, 1]"
@@ -76,6 +82,15 @@ class DataConfig:
     licences: tuple[str, ...] = ()  # train on these licences only; empty allows all
     max_skipped: float = 0.02  # fail once this fraction of the clips could not be read
 
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not self.seconds > 0:
+            raise ConfigError(f"data.seconds={self.seconds}: must be above 0")
+        if not 0 < self.peak <= 1:
+            raise ConfigError(f"data.peak={self.peak}: must be above 0 and at most 1")
+        if not 0 <= self.max_skipped <= 1:
+            raise ConfigError(f"data.max_skipped={self.max_skipped}: must lie in [0, 1]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -100,9 +115,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("log_every", "valid_every", "sample_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"run.{name}={getattr(self, name)}: must be at least 1")
+        least = {"workers": 0, "valid_clips": 0, "micro_batch": 1, "log_every": 1,
+                 "valid_every": 1, "sample_every": 1, "save_every": 1, "keep": 1}  # fmt: skip
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise ConfigError(f"run.{name}={value}: must be at least {minimum}")
 
 
 @dataclass(frozen=True, kw_only=True)

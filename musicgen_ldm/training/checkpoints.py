@@ -83,6 +83,7 @@ def replace_folder(partial: Path, final: Path) -> None:
     _sync(partial)
     if final.exists():
         outdated = final.with_name(final.name + ".old")
+        shutil.rmtree(outdated, ignore_errors=True)  # of a run that was killed two lines below
         os.rename(final, outdated)
         os.rename(partial, final)
         shutil.rmtree(outdated)

@@ -10,10 +10,9 @@ to the last bit, and two processes see what one process with twice the accumulat
 """
 
 import importlib.util
-import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -36,9 +35,9 @@ from tqdm import tqdm
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.configio import to_plain
-from musicgen_ldm.data.loading import SkipLog, build_loader
-from musicgen_ldm.data.sampler import ClipRef, StreamSampler, split_batch
+from musicgen_ldm.data.sampler import split_batch
 from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError
+from musicgen_ldm.training.batches import Batches
 from musicgen_ldm.training.checkpoints import replace_folder
 from musicgen_ldm.training.cpu_kernels import use_cpu_kernels
 from musicgen_ldm.training.ema import Averages
@@ -49,8 +48,6 @@ from musicgen_ldm.training.run_folder import RunFolder
 from musicgen_ldm.training.schedule import lr_factor
 from musicgen_ldm.training.state import Progress, load_state, save_state
 from musicgen_ldm.training.task import Batch, Optimization, StepContext, Task, unwrapped
-
-logger = logging.getLogger(__name__)
 
 FIXED_NOISE_SEED = 20230803  # of validation and samples, the same in every run
 
@@ -86,8 +83,7 @@ class Trainer:
         set_seed(config.seed)
         self.task = make_task()
         self._prepare_task()
-        self.source = self.task.dataset("train")
-        self.skips = SkipLog(len(self.source), config.data.max_skipped)
+        self.batches = self._build_batches()
         if checkpoint:
             self._load(checkpoint)
 
@@ -127,6 +123,18 @@ class Trainer:
         averaged = {name: self.bare_models[name] for name in task.averaged}
         self.averages = Averages(averaged, self.config.ema) if self.config.ema else None
 
+    def _build_batches(self) -> Batches:
+        device = self.accelerator.device
+        return Batches(
+            self.task,
+            self.config,
+            micro_batch=self.micro_batch,
+            process=self.accelerator.process_index,
+            num_processes=self.accelerator.num_processes,
+            device=device,
+            move=partial(send_to_device, device=device, non_blocking=True),
+        )
+
     def fit(self) -> bool:
         """Train until `max_steps`, the time budget or a signal to stop.
 
@@ -138,7 +146,7 @@ class Trainer:
             TrainingError: If too many clips are unusable or the disk is full.
         """
         self._start_trackers()
-        batches = self._train_batches()
+        batches = self.batches.train(self.step)
         progress = tqdm(
             total=self.config.max_steps,
             initial=self.step,
@@ -216,10 +224,14 @@ class Trainer:
 
         if due(run.log_every):
             self._log_training(progress)
-        if run.valid_clips and due(run.valid_every):
+        validated = run.valid_clips > 0 and due(run.valid_every)
+        if validated:
             self._validate()
-        if due(run.sample_every):
+        sampled = due(run.sample_every)
+        if sampled:
             self._sample()
+        if validated or sampled:
+            self._report()
         if due(run.save_every):
             self._save()
 
@@ -233,7 +245,7 @@ class Trainer:
         line = dict(zip(means, reduced, strict=True))
         for name, (optimizer, _) in self.optimizations.items():
             line[f"lr/{name}"] = optimizer.param_groups[0]["lr"]
-        line["data/skipped"] = len(self.skips.reasons)
+        line["data/skipped"] = len(self.batches.skips.reasons)
         self._log(line)
         losses = {k.removeprefix("train/"): v for k, v in line.items() if k.startswith("train/")}
         progress.set_postfix({k: f"{v:.3g}" for k, v in list(losses.items())[:3]})
@@ -262,9 +274,8 @@ class Trainer:
 
     def _validate(self) -> None:
         with self._evaluation() as generator:
-            metrics = self.task.validate(self._valid_batches(), generator)
+            metrics = self.task.validate(self.batches.valid(), generator)
         self._log({key: float(value) for key, value in _prefixed("valid", metrics).items()})
-        self._report()
 
     def _sample(self) -> None:
         # Every process draws, because wrapped networks may not be called by one process alone.
@@ -272,7 +283,6 @@ class Trainer:
             samples = self.task.samples(generator)
         if self.accelerator.is_main_process:
             self.run.write_samples(self.step, samples)
-        self._report()
 
     def _report(self) -> None:
         if self.accelerator.is_main_process:
@@ -296,7 +306,7 @@ class Trainer:
         progress = Progress(
             step=self.step,
             meters=self.meters.state(),
-            skipped=list(self.skips.reasons.items()),
+            skipped=list(self.batches.skips.reasons.items()),
             scaler=scaler.state_dict() if scaler else None,
         )
         if self.accelerator.is_main_process:
@@ -312,7 +322,7 @@ class Trainer:
         progress = load_state(folder, self.bare_models, self.averages, self._optimizers())
         self.step = progress.step
         self.meters.load(progress.meters)
-        self.skips.reasons = dict(progress.skipped)
+        self.batches.skips.reasons = dict(progress.skipped)
         if progress.scaler and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(progress.scaler)
         if self.accelerator.is_main_process:
@@ -321,42 +331,6 @@ class Trainer:
 
     def _optimizers(self) -> dict[str, Optimizer]:
         return {name: optimization.optimizer for name, optimization in self.optimizations.items()}
-
-    def _train_batches(self) -> Iterator[Batch]:
-        sampler = StreamSampler(
-            len(self.source),
-            seed=self.config.seed,
-            batch_size=self.config.batch_size,
-            micro_batch=self.micro_batch,
-            process=self.accelerator.process_index,
-            num_processes=self.accelerator.num_processes,
-            first_step=self.step,
-        )
-        yield from self._batches(self.source, sampler, self.skips)
-
-    def _valid_batches(self) -> Iterator[Batch]:
-        """The fixed validation clips, all of them in every process: few, and then comparable."""
-        source = self.task.dataset("valid")
-        num_clips = min(len(source), self.config.run.valid_clips)
-        refs = [ClipRef(0, index) for index in range(num_clips)]
-        size = self.micro_batch
-        batches = [refs[start : start + size] for start in range(0, num_clips, size)]
-        skips = SkipLog(len(source), self.config.data.max_skipped)
-        yield from self._batches(source, batches, skips)
-
-    def _batches(self, source: Any, refs: Any, skips: SkipLog) -> Iterator[Batch]:
-        device = self.accelerator.device
-        loader = build_loader(
-            source,
-            refs,
-            self.task.collate,
-            workers=self.config.run.workers,
-            pin_memory=device.type == "cuda",
-        )
-        for batch, skipped in _outside_autocast(loader, device.type):
-            for reason in skips.add(skipped):
-                logger.warning("skipped %s", reason)
-            yield send_to_device(batch, device, non_blocking=True)
 
     def _should_stop(self) -> bool:
         """Whether any process wants to end early."""
@@ -396,17 +370,6 @@ def _installed_trackers(config: StageConfig) -> list[str]:
         raise MissingExtraError("run.trackers names wandb, which is missing: pip install wandb")
     has_tensorboard = importlib.util.find_spec("tensorboard") is not None
     return [name for name in config.run.trackers if name != "tensorboard" or has_tensorboard]
-
-
-def _outside_autocast(batches: Iterable[Any], device_type: str) -> Iterator[Any]:
-    """Examples are made in their own precision, also while a validation runs in another."""
-    iterator = iter(batches)
-    while True:
-        with torch.autocast(device_type, enabled=False):
-            batch = next(iterator, None)
-        if batch is None:
-            return
-        yield batch
 
 
 def _prefixed(split: str, metrics: Any) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class RunFolder:
         self.write_config(config)
 
     def write_config(self, config: StageConfig) -> None:
-        """Write the resolved configuration."""
-        (self.path / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+        """Write the resolved configuration, whole or not at all."""
+        _write_whole(self.path / "config.yaml", dump_yaml(config))
 
     def check_same_experiment(self, config: StageConfig) -> None:
         """Refuse to continue a run as another experiment or on other data.
@@ -98,9 +98,7 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Forget metrics of steps after `step`, which a killed run took but did not save."""
         kept = [line for line in read_metrics(self.metrics) if line["step"] <= step]
-        partial = self.metrics.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, self.metrics)
+        _write_whole(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_samples(self, step: int, samples: dict[str, Waveform]) -> None:
         """Write `samples/step-…/NAME.wav`, 16 bit."""
@@ -132,6 +130,12 @@ def manifest_hash(config: StageConfig) -> str | None:
             "writes one, then set data.manifest=PATH"
         )
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 from toy_task import Numbers, ToyTask, toy_config
 
-from musicgen_ldm.config.training import EmaConfig, OptimConfig
-from musicgen_ldm.errors import NumericsError, TrainingError
+from musicgen_ldm.config.training import DataConfig, EmaConfig, OptimConfig, RunConfig
+from musicgen_ldm.errors import ConfigError, NumericsError, TrainingError
 from musicgen_ldm.training.ema import Averages
 from musicgen_ldm.training.loop import Trainer
 from musicgen_ldm.training.run_folder import read_metrics
@@ -253,7 +254,7 @@ def test_a_non_finite_loss_stops_before_the_update(tmp_path):
 def test_unusable_clips_are_counted_until_they_are_too_many(tmp_path):
     trainer = train(tmp_path / "few", task_options={"broken": (3, 4)})
     assert read_metrics(trainer.run.metrics)[-2]["data/skipped"] == 2
-    assert sorted(trainer.skips.reasons) == [3, 4]
+    assert sorted(trainer.batches.skips.reasons) == [3, 4]
     with pytest.raises(TrainingError, match=r"3 of 12 clips cannot be used, more than .*0.2"):
         train(tmp_path / "many", task_options={"broken": (3, 4, 5)})
 
@@ -304,6 +305,45 @@ def test_an_unfinished_checkpoint_is_not_mistaken_for_a_whole_one(tmp_path):
     assert trainer.run.checkpoints.latest().name == "step-00000003"
     resumed = train(tmp_path, resume=True, max_steps=4)
     assert [line["step"] for line in read_metrics(resumed.run.metrics)][-2:] == [4, 4]
+
+
+def test_an_export_goes_on_where_a_kill_left_the_outdated_one(tmp_path):
+    train(tmp_path, max_steps=3)
+    (tmp_path / "export.old").mkdir()
+    (tmp_path / "export.old/generator.pt").touch()
+    train(tmp_path, resume=True, max_steps=4)
+    assert not (tmp_path / "export.old").exists()
+    assert (tmp_path / "export/generator.pt").is_file()
+
+
+def test_a_kill_while_the_configuration_is_written_leaves_the_former(tmp_path):
+    run = train(tmp_path, max_steps=3).run
+
+    def killed_before_the_name_changes(_):
+        os.replace = kill_self
+        run.write_config(toy_config(tmp_path, max_steps=4))
+
+    assert in_processes(killed_before_the_name_changes) == [-signal.SIGKILL]
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["max_steps"] == 3
+    assert train(tmp_path, resume=True, max_steps=4).step == 4
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RunConfig(micro_batch=0), r"run\.micro_batch=0: must be at least 1"),
+        (lambda: RunConfig(workers=-1), r"run\.workers=-1: must be at least 0"),
+        (lambda: RunConfig(valid_clips=-1), r"run\.valid_clips=-1: must be at least 0"),
+        (lambda: DataConfig(seconds=0), r"data\.seconds=0: must be above 0"),
+        (lambda: DataConfig(peak=1.5), r"data\.peak=1\.5: must be above 0 and at most 1"),
+        (lambda: DataConfig(max_skipped=2), r"data\.max_skipped=2: must lie in \[0, 1\]"),
+        (lambda: OptimConfig(warmup_steps=-1), r"optim\.warmup_steps=-1: must be at least 0"),
+        (lambda: OptimConfig(clip_norm=0), r"optim\.clip_norm=0: must be above 0"),
+    ],
+)
+def test_impossible_values_are_refused(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
 
 
 def test_evaluation_leaves_parts_as_the_task_set_them(tmp_path):
