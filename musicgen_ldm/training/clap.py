@@ -40,6 +40,7 @@ from musicgen_ldm.training.task import (
     StepContext,
     build_optimizer,
     freeze,
+    full_precision,
     unwrapped,
 )
 
@@ -238,7 +239,7 @@ class ClapTask:
             clips += batch["clip"]
         if not parts:
             return {}
-        with torch.autocast(generator.device.type, enabled=False):  # see `clap_loss`
+        with full_precision(generator.device):  # see `clap_loss`
             columns = zip(*parts, strict=True)
             return self._measure(*(torch.cat(column) for column in columns), clips=clips)
 

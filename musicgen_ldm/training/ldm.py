@@ -44,6 +44,7 @@ from musicgen_ldm.training.task import (
     StepContext,
     build_optimizer,
     freeze,
+    full_precision,
     mean_metrics,
     unwrapped,
 )
@@ -174,7 +175,7 @@ class LdmTask:
         if "moments" in batch:
             latent = self.encoder.scaled(sample_moments(batch["moments"], generator))
             return latent, batch["audio"], batch["text"]
-        with torch.autocast(generator.device.type, enabled=False):
+        with full_precision(generator.device):
             encoded = self.encoder.encode(batch, generator)
             text = self.encoder.embed_text(draw_captions(batch["captions"], generator))
         return encoded.latent, encoded.audio, text
@@ -211,8 +212,7 @@ class LdmTask:
         chance. `closure/<bridge>` is the share of the gap between text and audio that a bridge
         closes.
         """
-        with torch.autocast(generator.device.type, enabled=False):
-            bridges = self.bridges()
+        bridges = self.bridges()
         rows = [self._validate_batch(batch, bridges, generator) for batch in batches]
         metrics = mean_metrics(rows)
         if not metrics:
@@ -234,7 +234,7 @@ class LdmTask:
             "loss_text": text,
             "loss_null": self.null.to(text).expand_as(text),
         }
-        with torch.autocast(generator.device.type, enabled=False):
+        with full_precision(clean.device):
             for name, bridge in bridges.items():
                 conditions[f"loss_bridge/{name}"] = bridge.apply(text)
         count, total = self.config.valid_timesteps, self.scheduler.config.num_train_timesteps
@@ -255,8 +255,9 @@ class LdmTask:
     def bridges(self) -> dict[str, Bridge]:
         """Text-to-audio bridges fitted on training clips; fitted once, for CLAP is frozen."""
         if self._bridges is None:
-            text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
-            self._bridges = {mode: fit_bridge(text, audio, mode) for mode in FITTED_BRIDGES}
+            with full_precision(self.null.device):
+                text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
+                self._bridges = {mode: fit_bridge(text, audio, mode) for mode in FITTED_BRIDGES}
         return self._bridges
 
     def samples(self, generator: Generator) -> dict[str, Waveform]:
