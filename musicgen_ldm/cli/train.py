@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -20,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "overrides", nargs="*", metavar="key=value", help="change a value, e.g. optim.lr=3e-5"
     )
     parser.add_argument("--out", metavar="DIR", help="run folder, in place of run.out")
+    parser.add_argument(
+        "--allow-licence",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="train on clips of this licence only, in place of data.licences; may be repeated",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint of the run folder"
     )
@@ -51,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     overrides = args.overrides + ([f"run.out={args.out}"] if args.out else [])
+    if args.allow_licence:
+        overrides.append(f"data.licences={json.dumps(args.allow_licence)}")
     config = load_stage_config(args.config, overrides)
     make_task = task_factory(config)
     if args.dry_run:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from synthetic_clips import write_clips
 
@@ -45,6 +46,17 @@ def test_dry_run_shows_configuration_sizes_memory_and_shapes(manifest, tmp_path,
                  "waveform: (1, 10240) torch.float32", "clips: 8 to train on"):  # fmt: skip
         assert part in shown
     assert not list(tmp_path.iterdir())
+
+
+def test_allowed_licences_filter_the_clips(manifest, tmp_path, capsys):
+    words = command("tiny/vae.yaml", manifest, tmp_path, "--dry-run")
+    allow = ["--allow-licence", "CC0-1.0", "--allow-licence", "CC-BY-4.0"]
+    assert main([*words, *allow]) == 0
+    config = capsys.readouterr().out.split("networks")[0]
+    assert yaml.safe_load(config)["data"]["licences"] == ["CC0-1.0", "CC-BY-4.0"]
+    assert main([*words, "--allow-licence", "Apache, 2.0"]) == 2
+    refusal = capsys.readouterr().err
+    assert "has a licence of data.licences=['Apache, 2.0']; present: CC0-1.0 (8)" in refusal
 
 
 def test_mistakes_are_one_line_and_exit_code_2(manifest, tmp_path, capsys):
