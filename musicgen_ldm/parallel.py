@@ -1,11 +1,13 @@
-"""Splitting a list of files over the processes of `accelerate launch`.
+"""Splitting a list of files over the processes of `accelerate launch` or `torchrun`.
 
-    accelerate launch -m musicgen_ldm evaluate …
+    accelerate launch -m musicgen_ldm evaluate …                  # GPUs
+    torchrun --nproc_per_node 2 -m musicgen_ldm evaluate …        # CPU cores
 
 Started alone, there is one worker with everything. Workers exchange results through files (a
 content-addressed cache), so that nothing large travels between processes.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -47,6 +49,9 @@ class Workers:
 
 def workers() -> Workers:
     """The workers of this launch."""
+    import torch
     from accelerate import PartialState
 
-    return Workers(PartialState())
+    # Without a GPU accelerate takes each process for the only one, unless told of the CPU.
+    is_launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return Workers(PartialState(cpu=is_launched and not torch.cuda.is_available()))
