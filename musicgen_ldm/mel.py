@@ -28,18 +28,10 @@ def filter_bank(config: MelConfig) -> Tensor:
     return torch.from_numpy(bank.astype(np.float32))
 
 
-def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
-    """Natural-log mel magnitudes of a waveform.
+def magnitudes(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Linear magnitude spectrum (B, N, n_fft / 2 + 1) of a waveform (B, T), N = T / hop.
 
-    A centred transform yields T / hop + 1 frames; the last is dropped so that N = T / hop, as
-    in the reference.
-
-    Args:
-        waveform: (B, T) in [-1, 1], T at least n_fft / 2 + 1 (reflect padding needs it).
-        config: Signal numbers.
-
-    Returns:
-        (B, 1, N, M); digital silence is log(floor) everywhere.
+    A centred transform yields T / hop + 1 frames; the last is dropped, as in the reference.
     """
     spectrum = torch.stft(
         waveform,
@@ -50,7 +42,20 @@ def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
         pad_mode="reflect",
         return_complex=True,
     ).abs()  # (B, n_fft / 2 + 1, N + 1)
-    frames = spectrum[:, :, : waveform.shape[-1] // config.hop_length].transpose(1, 2)
+    return spectrum[:, :, : waveform.shape[-1] // config.hop_length].transpose(1, 2)
+
+
+def log_mel(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Natural-log mel magnitudes of a waveform.
+
+    Args:
+        waveform: (B, T) in [-1, 1], T at least n_fft / 2 + 1 (reflect padding needs it).
+        config: Signal numbers.
+
+    Returns:
+        (B, 1, N, M), N = T / hop; digital silence is log(floor) everywhere.
+    """
+    frames = magnitudes(waveform, config)
     # A surrounding autocast would round the quiet bins away.
     with torch.autocast(waveform.device.type, enabled=False):
         mel = frames @ filter_bank(config).to(waveform.device)  # (B, N, M)

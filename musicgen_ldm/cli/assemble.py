@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults.add_argument("--guidance", type=float, default=3.0)
     defaults.add_argument("--guidance-rescale", type=float, default=0.0)
     defaults.add_argument("--bridge", default="none")
+    defaults.add_argument("--default-vocoder", default="hifi-gan", metavar="NAME")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
             guidance=args.guidance,
             guidance_rescale=args.guidance_rescale,
             bridge=args.bridge,
+            vocoder=args.default_vocoder,
         ),
         half=not args.full_precision,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musicgen_ldm.config.generation import MAX_SECONDS, SAMPLERS, Blend, GenerateRequest
+from musicgen_ldm.config.generation import MAX_SECONDS, SAMPLERS, VOCODERS, Blend, GenerateRequest
 from musicgen_ldm.errors import OutputError, RequestError
 from musicgen_ldm.prompts import read_prompts
 
@@ -78,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--guidance-rescale", type=float, help="0 to 1")
     engine.add_argument("--eta", type=float, help="noise of the ddim sampler, 0 to 1")
     engine.add_argument("--bridge", help="step from text to audio embedding")
+    engine.add_argument("--vocoder", help=f"one of {', '.join(VOCODERS)}")
     engine.add_argument("--stock-heads", action="store_true", help="do not correct head counts")
     engine.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     engine.add_argument("--offline", action="store_true", help="never ask the hub")
@@ -111,6 +112,7 @@ def request_from(args: argparse.Namespace, overrides: dict[str, Any]) -> Generat
         "guidance_rescale": args.guidance_rescale,
         "eta": args.eta,
         "bridge": args.bridge,
+        "vocoder": args.vocoder,
     }
     if args.guidance_interval is not None:
         sampling["guidance_interval"] = parse_range(args.guidance_interval, "--guidance-interval")

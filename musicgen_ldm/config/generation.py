@@ -11,6 +11,8 @@ from musicgen_ldm.errors import RequestError
 
 SamplerName = Literal["ddim", "dpm++", "unipc", "euler"]
 SAMPLERS: tuple[str, ...] = get_args(SamplerName)
+VocoderName = Literal["hifi-gan", "griffin-lim"]
+VOCODERS: tuple[str, ...] = get_args(VocoderName)
 Side = Literal["after", "before"]
 
 MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
@@ -39,6 +41,8 @@ class SamplingConfig:
             the conditional one's (Lin et al. 2024).
         eta: Noise added back by DDIM, 0 deterministic to 1 ancestral.
         bridge: Step from text to audio embedding: "none" or the name of a stored bridge.
+        vocoder: From mel spectrogram to sound: the checkpoint's own "hifi-gan", or "griffin-lim",
+            which suits checkpoints whose vocoder was trained briefly.
     """
 
     sampler: SamplerName = "ddim"
@@ -48,11 +52,14 @@ class SamplingConfig:
     guidance_rescale: float = 0.0
     eta: float = 0.0
     bridge: str = "none"
+    vocoder: VocoderName = "hifi-gan"
 
     def __post_init__(self) -> None:
         """Check every range."""
         if self.sampler not in SAMPLERS:
             raise RequestError(f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}")
+        if self.vocoder not in VOCODERS:
+            raise RequestError(f"vocoder is {self.vocoder!r}; choose one of {', '.join(VOCODERS)}")
         check_whole("steps", self.steps, 1, MAX_STEPS)
         check_number("guidance", self.guidance, 0, MAX_GUIDANCE)
         check_number("guidance_rescale", self.guidance_rescale, 0, 1)

@@ -14,9 +14,10 @@ from torch import Tensor
 from musicgen_ldm.audio import FloatArray, Waveform
 from musicgen_ldm.checkpoint import Checkpoint, identity, load, save
 from musicgen_ldm.codec import latent_to_mel, mel_to_waveform, resize_circular
-from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
+from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig, VocoderName
 from musicgen_ldm.diffusion import take_generator
 from musicgen_ldm.errors import NumericsError, RequestError
+from musicgen_ldm.inversion.griffin_lim import griffin_lim
 from musicgen_ldm.measure import parse_key
 from musicgen_ldm.pipeline.conditioning import make_condition
 from musicgen_ldm.pipeline.plans import Plan, make_plan
@@ -139,19 +140,20 @@ class MusicLDM:
         Raises:
             NumericsError: If a value stops being finite.
         """
+        config = self.sampling(request)
         latent = sample(
             self.checkpoint.unet,
             self.checkpoint.scheduler,
             condition,
             plan.canvas,
-            self.sampling(request),
+            config,
             take_generator(request.seed, index),
             known=plan.known,
             init=plan.init,
             strength=plan.strength,
             on_progress=None if on_progress is None else lambda step: on_progress(index, step),
         )
-        return plan.finish(self._decode(latent, plan))
+        return plan.finish(self._decode(latent, plan, config.vocoder))
 
     def _judged(
         self,
@@ -173,13 +175,16 @@ class MusicLDM:
         }
         return Take(waveform, index, scores, measured, record)
 
-    def _decode(self, latent: Tensor, plan: Plan) -> FloatArray:
+    def _decode(self, latent: Tensor, plan: Plan, vocoder: VocoderName) -> FloatArray:
         circular = plan.canvas.circular
         mel = latent_to_mel(self.checkpoint.vae, latent, plan.canvas.window, circular=circular)
         if circular:
             mel = resize_circular(mel, plan.num_mel_frames)
         mel = mel[:, :, : plan.num_mel_frames]
-        samples = mel_to_waveform(self.checkpoint.vocoder, mel, circular=circular)
+        if vocoder == "griffin-lim":
+            samples = griffin_lim(mel[0, 0], self.checkpoint.mel, circular=circular)
+        else:
+            samples = mel_to_waveform(self.checkpoint.vocoder, mel, circular=circular)
         if not torch.isfinite(samples).all():
             raise NumericsError(
                 "the decoded audio holds NaN or infinity; check the checkpoint with "

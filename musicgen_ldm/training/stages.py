@@ -14,7 +14,7 @@ from musicgen_ldm.configio import build, parse_overrides, read_settings
 from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.training.task import Task
 
-STAGES = ("clap", "vae", "vocoder", "ldm", "beats", "tagger")
+STAGES = ("clap", "vae", "vocoder", "ldm", "beats", "tagger", "spectrum")
 
 
 def load_stage_config(path: str | Path, overrides: Iterable[str] = ()) -> StageConfig:

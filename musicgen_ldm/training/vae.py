@@ -3,20 +3,18 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import librosa
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from musicgen_ldm.audio import Waveform
-from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.config.vae_training import VaeStageConfig
 from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.loading import Example, stack_waveforms
 from musicgen_ldm.errors import ConfigError
-from musicgen_ldm.mel import filter_bank, log_mel
+from musicgen_ldm.inversion.griffin_lim import griffin_lim
+from musicgen_ldm.mel import log_mel
 from musicgen_ldm.models.discriminators import PatchDiscriminator, hinge_loss
 from musicgen_ldm.models.vae import build_vae
 from musicgen_ldm.training.components import NUM_LISTENING_CLIPS, first_waveforms, load_component
@@ -34,7 +32,6 @@ from musicgen_ldm.training.task import (
 )
 
 MAX_ADAPTIVE_WEIGHT = 1e4  # Esser et al. 2021
-GRIFFIN_LIM_ITERATIONS = 32
 MEAN_CLIPS = 16  # that the first output is the mean of
 
 
@@ -190,9 +187,14 @@ class VaeTask:
         decoded = self.models["vae"](mel, None)[0].float()
         sounds = {}
         for i, (before, after) in enumerate(zip(mel, decoded, strict=True)):
-            sounds[f"clip{i}-original"] = griffin_lim(before[0], self.mel_config)
-            sounds[f"clip{i}-decoded"] = griffin_lim(after[0], self.mel_config)
+            sounds[f"clip{i}-original"] = self._sound(before)
+            sounds[f"clip{i}-decoded"] = self._sound(after)
         return sounds
+
+    def _sound(self, mel: Tensor) -> Waveform:
+        """Of a log-mel (1, N, M)."""
+        samples = griffin_lim(mel[0], self.mel_config).clamp(-1, 1)
+        return Waveform(samples.cpu().numpy(), self.mel_config.sample_rate)
 
     def export(self, folder: Path) -> None:
         """Write `vae/` with the measured scale, for the stock `AutoencoderKL`."""
@@ -217,18 +219,3 @@ class VaeTask:
                 total += float(latent.sum())
                 squares += float(latent.square().sum())
         return (squares / count - (total / count) ** 2) ** -0.5
-
-
-def griffin_lim(mel: Tensor, config: MelConfig) -> Waveform:
-    """Waveform of a log-mel (N, M) without a vocoder: least-squares spectrum, iterated phase."""
-    with full_precision(torch.device("cpu")):
-        inverse = torch.linalg.pinv(filter_bank(config).T)  # (n_fft / 2 + 1, M)
-        spectrum = (inverse @ mel.cpu().exp().T).clamp(min=0.0)
-    samples = librosa.griffinlim(
-        spectrum.numpy(),
-        n_iter=GRIFFIN_LIM_ITERATIONS,
-        hop_length=config.hop_length,
-        n_fft=config.n_fft,
-        random_state=0,
-    )
-    return Waveform(np.clip(samples, -1, 1), config.sample_rate)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from musicgen_ldm import GenerateRequest, MusicGenError, MusicLDM, read_audio
-from musicgen_ldm.config.generation import SAMPLERS
+from musicgen_ldm.config.generation import SAMPLERS, VOCODERS
 from musicgen_ldm.errors import AudioError, NumericsError, RequestError
 from musicgen_ldm.sampling import Progress
 
@@ -64,6 +64,7 @@ def test_every_sampler_runs_guided_inside_its_interval(tiny_model: MusicLDM, sam
         {"bpm": 90.0},
         {"key": "A minor"},
         {"sampling": FAST | {"sampler": "ddim", "eta": 1.0}},
+        {"sampling": FAST | {"vocoder": "griffin-lim"}},
     ],
 )
 def test_every_control_changes_the_sound(tiny_model: MusicLDM, change: dict) -> None:
@@ -119,12 +120,13 @@ def test_loops_are_exact_to_the_sample(tiny_model: MusicLDM, bars: int, bpm: flo
     assert samples.shape == (1, round(bars * 4 * 60 / bpm * 16_000))
 
 
-def test_a_loop_has_no_step_at_its_seam(tiny_model: MusicLDM) -> None:
-    looped = render(tiny_model, bars=2, bpm=120.0, loop=True)[0]
-    twice = np.concatenate([looped, looped])
-    jumps = np.abs(np.diff(twice))
-    assert jumps[len(looped) - 1] <= jumps.max()
-    straight = render(tiny_model, bars=2, bpm=120.0)[0]
+@pytest.mark.parametrize("vocoder", VOCODERS)
+def test_a_loop_has_no_step_at_its_seam(tiny_model: MusicLDM, vocoder: str) -> None:
+    sampling = FAST | {"vocoder": vocoder}
+    looped = render(tiny_model, bars=2, bpm=120.0, loop=True, sampling=sampling)[0]
+    inside = np.abs(np.diff(looped))
+    assert abs(looped[0] - looped[-1]) <= 2 * np.quantile(inside, 0.99)
+    straight = render(tiny_model, bars=2, bpm=120.0, sampling=sampling)[0]
     assert not np.array_equal(looped, straight)
 
 
