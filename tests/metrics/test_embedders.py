@@ -14,6 +14,7 @@ from transformers import (
     EncodecModel,
 )
 
+from musicgen_ldm import checkpoint as checkpoints
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.errors import CheckpointError, MetricError, MissingExtraError
 from musicgen_ldm.metrics.embedders import (
@@ -91,6 +92,15 @@ def test_clap_folder_embeds_sound_and_sentences_in_one_space(tiny_folder):
     vector = clip_vector(features)
     reference = clap.clap.audio([waveform])[0].numpy()
     np.testing.assert_allclose(vector / np.linalg.norm(vector), reference, atol=1e-5)
+
+
+def test_weights_stored_in_half_precision_hear_as_the_pipeline_does(tiny_folder, tmp_path):
+    half = checkpoints.save(checkpoints.load(tiny_folder), tmp_path / "half", half=True)
+    clap = load_embedder(f"clap:{half}")
+    waveform = Waveform(melody(0, seconds=1), RATE).resampled(clap.sample_rate)
+    vector = clip_vector(clap(cut_windows(waveform.mono, clap)))
+    in_pipeline = checkpoints.load(half).clap.audio([waveform])[0].numpy()
+    np.testing.assert_allclose(vector / np.linalg.norm(vector), in_pipeline, atol=1e-5)
 
 
 def test_identity_follows_the_weights(tiny_folder):

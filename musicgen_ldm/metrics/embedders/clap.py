@@ -73,5 +73,5 @@ def load_clap(folder: Path, name: str, device: str) -> Clap:
     clap = parts.load_clap(folder)
     if clap.feature_extractor is None:
         raise CheckpointError(f"{folder}: holds no feature_extractor/; give a CLAP that hears")
-    model = clap.model.eval().requires_grad_(False).to(device)
+    model = clap.model.float().eval().requires_grad_(False).to(device)  # stored half precision
     return Clap(clap, name, weights_digest(model))
