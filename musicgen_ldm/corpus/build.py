@@ -2,7 +2,7 @@
 
     OUT/corpus.json      what was asked for; a second run must ask for the same
     OUT/audio/*.flac     clips
-    OUT/stems/ID/*.flac  stems, with `with_stems`
+    OUT/stems/ID/*.flac  stems, with `with_stems`; clips of two pieces have none
     OUT/midi/*.mid       scores, with `with_midi`
     OUT/manifest.jsonl   one line a clip, written last
     OUT/clips.log        finished clips of an unfinished run; gone when the manifest is written
@@ -24,14 +24,14 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from tqdm import tqdm
 
 from musicgen_ldm import __version__
-from musicgen_ldm.corpus.clip import MadeClip, make_clip
+from musicgen_ldm.corpus.clip import MadeClip, check_sample_rate, encode_flac, make_clip
 from musicgen_ldm.corpus.midi import write_midi
 from musicgen_ldm.corpus.recipe import PRESETS, ClipPlan, plan_clips
 from musicgen_ldm.corpus.render import SoundBank
+from musicgen_ldm.corpus.warmup import compile_kernels
 from musicgen_ldm.data.manifest import parse_clip, write_manifest
 from musicgen_ldm.errors import CorpusError, OutputError
 
@@ -71,8 +71,7 @@ class BuildRequest:
             raise CorpusError(
                 f"no corpus preset is called {self.preset!r}; known: {', '.join(PRESETS)}"
             )
-        if not 8_000 <= self.sample_rate <= 48_000:
-            raise CorpusError(f"sample rate {self.sample_rate} Hz is outside 8000 to 48000")
+        check_sample_rate(self.sample_rate)
 
     def plans(self) -> list[ClipPlan]:
         """The clips to make."""
@@ -144,7 +143,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     (out / "audio").mkdir(parents=True, exist_ok=True)
     path = out / SETTINGS
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _settings_in(path)
         if found != settings:
             keys = [key for key in settings if found.get(key) != settings[key]]
             raise CorpusError(
@@ -158,21 +157,41 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     _write_whole(path, json.dumps(settings, indent=2).encode() + b"\n")
 
 
+def _settings_in(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorpusError(f"{path}: not the settings of a corpus; give another folder") from error
+    return settings if isinstance(settings, dict) else {}
+
+
 def _finished(out: Path) -> dict[str, dict[str, Any]]:
     """Records of clips that an earlier run finished, by id."""
-    done = {}
+    done: dict[str, dict[str, Any]] = {}
     for name in (MANIFEST, LOG):
         path = out / name
-        if not path.is_file():
-            continue
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):  # a killed run may leave half a line
-                record = json.loads(line)
-                done[record["id"]] = record
+        if path.is_file():
+            done |= {record["id"]: record for record in _records_in(path)}
     if (out / LOG).is_file():
         text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in done.values())
         _write_whole(out / LOG, text.encode())
     return {name: record for name, record in done.items() if (out / record["path"]).is_file()}
+
+
+def _records_in(path: Path) -> Iterator[dict[str, Any]]:
+    """Records of the whole lines of a file; a killed run may leave half a line at its end."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                record = json.loads(line)
+                parse_clip(record)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise CorpusError(
+                    f"{path}:{number}: no record of a clip; take the line out to make it anew"
+                ) from error
+            yield record
 
 
 def _run(
@@ -183,6 +202,8 @@ def _run(
         for plan in plans:
             yield _make_and_write(plan, out, request)
         return
+    # Workers that compile the same kernel at once may spoil each other's entry in numba's cache.
+    compile_kernels()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(plans)), context, _die_with_parent) as pool:
         futures = [pool.submit(_make_and_write, plan, out, request) for plan in plans]
@@ -224,7 +245,7 @@ def _make_and_write(plan: ClipPlan, out: Path, request: BuildRequest) -> dict[st
     )
     if request.with_midi:
         _write_midi(made, plan, out)
-    if request.with_stems:
+    if made.stems:
         _write_stems(made, plan, out)
     _write_whole(out / made.clip.path, made.flac)
     return made.clip.to_json()
@@ -241,8 +262,8 @@ def _write_stems(made: MadeClip, plan: ClipPlan, out: Path) -> None:
     folder = out / "stems" / plan.id
     folder.mkdir(parents=True, exist_ok=True)
     for name, stem in made.stems.items():
-        path = folder / f"{name.replace(' ', '-')}.flac"
-        soundfile.write(path, stem.samples.T, stem.sample_rate, subtype="PCM_24")
+        content = encode_flac(stem, is_stereo=True, subtype="PCM_24")
+        _write_whole(folder / f"{name.replace(' ', '-')}.flac", content)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -6,11 +6,11 @@ the result is still a function of the plan alone.
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from musicgen_ldm import __version__
@@ -18,17 +18,17 @@ from musicgen_ldm.audio import SILENCE_DBFS, Waveform
 from musicgen_ldm.corpus.compose import compose
 from musicgen_ldm.corpus.contrast import contrast_override
 from musicgen_ldm.corpus.facts import Facts, facts_of
-from musicgen_ldm.corpus.genre import load_genre
+from musicgen_ldm.corpus.genre import list_genres, load_genre
 from musicgen_ldm.corpus.negatives import HardNegative
 from musicgen_ldm.corpus.recipe import MAX_SEED, ClipPlan
-from musicgen_ldm.corpus.render import Rendering, SoundBank, describe, render
+from musicgen_ldm.corpus.render import Ingredient, Rendering, SoundBank, render
 from musicgen_ldm.corpus.score import Score
 from musicgen_ldm.corpus.sequences import Told, write_sequence_captions
+from musicgen_ldm.corpus.soundfont import USER_SUPPLIED
+from musicgen_ldm.corpus.vocabulary import Vocabulary, load_vocabulary
 from musicgen_ldm.corpus.words import hard_negatives, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags
 from musicgen_ldm.errors import CorpusError
-
-FloatArray = npt.NDArray[np.float32]
 
 MAX_SILENT_SHARE = 0.3
 SILENCE_FRAME_S = 0.05
@@ -36,6 +36,7 @@ MAX_ATTEMPTS = 8
 SWUNG_SHARE = 0.57  # of a beat for the first of two off-beat notes, above which swing is heard
 CROSSFADE_S = 0.05  # from the first to the second piece of an order pair
 CAPTION_DOMAIN, CONTRAST_DOMAIN = 0xCA, 0xC0  # keep draws apart from those of the sound
+SAMPLE_RATES = (8_000, 48_000)  # lowest and highest, Hz
 LICENCE = "CC0-1.0"  # of the clips: composition and rendering are the project's own
 
 
@@ -80,8 +81,10 @@ def make_clip(
     """Compose, render and describe a planned clip.
 
     Raises:
-        CorpusError: If a sound is missing, or the genre yields only silence.
+        CorpusError: If a sound is missing, the rate is out of range, or the genre yields only
+            silence.
     """
+    check_sample_rate(sample_rate)
     for attempt in range(MAX_ATTEMPTS):
         seed = _reseeded(plan.seed, attempt)
         pieces = _make_pieces(replace(plan, seed=seed), bank, sample_rate, with_stems)
@@ -99,6 +102,17 @@ def make_clip(
     return MadeClip(clip, flac, stems, tuple(piece.score for piece in pieces))
 
 
+def check_sample_rate(sample_rate: int) -> None:
+    """Refuse a rate at which no clip is made.
+
+    Raises:
+        CorpusError: Naming the limits.
+    """
+    low, high = SAMPLE_RATES
+    if not low <= sample_rate <= high:
+        raise CorpusError(f"sample rate {sample_rate} Hz is outside {low} to {high}")
+
+
 def silent_share(waveform: Waveform) -> float:
     """Share of 50 ms frames whose RMS is below the project's silence level."""
     frame = int(SILENCE_FRAME_S * waveform.sample_rate)
@@ -108,11 +122,11 @@ def silent_share(waveform: Waveform) -> float:
     return float(np.mean(power < 10 ** (SILENCE_DBFS / 10)))
 
 
-def encode_flac(waveform: Waveform, *, is_stereo: bool) -> bytes:
-    """16-bit FLAC, the same bytes for the same samples."""
+def encode_flac(waveform: Waveform, *, is_stereo: bool, subtype: str = "PCM_16") -> bytes:
+    """FLAC, the same bytes for the same samples."""
     samples = waveform.samples if is_stereo else waveform.mono[None]
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples.T, waveform.sample_rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(buffer, samples.T, waveform.sample_rate, format="FLAC", subtype=subtype)
     return buffer.getvalue()
 
 
@@ -163,10 +177,17 @@ def _make_piece(
     by_loudness = sorted(audible, key=lambda part: by_level[part.instrument])
     facts = facts_of(score, by_loudness, is_swung=genre.swing.share > SWUNG_SHARE)
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
-    captions = write_captions(tags, facts, rng, split=plan.split)
+    words = _vocabulary(plan)
+    captions = write_captions(tags, facts, rng, split=plan.split, vocabulary=words)
     # Held-out words stay out of training: only the train split teaches with false captions.
-    near_misses = tuple(hard_negatives(tags, facts, rng)) if plan.split == "train" else ()
+    near_misses = tuple(hard_negatives(tags, facts, rng, words)) if plan.split == "train" else ()
     return _Piece(score, rendering, tags, facts, captions, near_misses, tuple(override))
+
+
+def _vocabulary(plan: ClipPlan) -> Vocabulary:
+    """The built-in words, and the title and synonyms of genre files outside the library."""
+    names = (plan.genre, *(plan.other or ())[:1])
+    return load_vocabulary(tuple(str(name) for name in names if name not in list_genres()))
 
 
 def _tags(score: Score, rendering: Rendering) -> Tags:
@@ -213,11 +234,17 @@ def _describe(plan: ClipPlan, pieces: list[_Piece], flac: bytes, sample_rate: in
         beats_s=_times(placed, "beats_s"),
         downbeats_s=_times(placed, "downbeats_s"),
         split=plan.split,
-        licence=LICENCE,
+        licence=_licence(ingredients.values()),
         source=f"musicgen_ldm corpus {__version__}",
         attribution=f"musicgen_ldm; sounds: {sounds}",
-        extra=_extra(plan, placed) | {"ingredients": describe(tuple(ingredients.values()))},
+        extra=_extra(plan, placed) | {"ingredients": [asdict(i) for i in ingredients.values()]},
     )
+
+
+def _licence(ingredients: Iterable[Ingredient]) -> str:
+    """Ours, unless a font of the user's own is heard, whose terms only the user knows."""
+    is_ours = all(item.licence != USER_SUPPLIED for item in ingredients)
+    return LICENCE if is_ours else USER_SUPPLIED
 
 
 def _captions(plan: ClipPlan, pieces: list[_Piece]) -> tuple[str, ...]:
@@ -227,7 +254,9 @@ def _captions(plan: ClipPlan, pieces: list[_Piece]) -> tuple[str, ...]:
     # Both orders draw alike, so that a pair of captions differs in the order and in little else.
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
     first, second = (Told(piece.tags, piece.facts) for piece in pieces)
-    return write_sequence_captions(first, second, rng, split=plan.split)
+    return write_sequence_captions(
+        first, second, rng, split=plan.split, vocabulary=_vocabulary(plan)
+    )
 
 
 def _common_tags(tags: list[Tags]) -> Tags:

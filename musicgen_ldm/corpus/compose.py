@@ -5,7 +5,6 @@ the decision, so that an override changes what it names and nothing else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from musicgen_ldm.corpus.lines import write_parts
@@ -122,94 +121,4 @@ def _score(
         clip_seconds=clip_seconds,
         space=round((1 - MOOD_SPACE) * genre.space + MOOD_SPACE * plan.mood.space, 3),
         treatments=tuple(dict.fromkeys((*genre.treatments, *plan.mood.treatments))),
-    )
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """One piece after another within a clip.
-
-    Attributes:
-        score: What to render; its single-valued truths (genre, bpm, …) are those of `first`.
-        first: Score heard until `switch_s`.
-        second: Score heard from there.
-        switch_s: Time in the clip at which the music changes.
-    """
-
-    score: Score
-    first: Score
-    second: Score
-    switch_s: float
-
-
-def compose_sequence(
-    seed_a: int,
-    seed_b: int,
-    *,
-    genre_a: str | None = None,
-    genre_b: str | None = None,
-    split: str = "train",
-    clip_seconds: float = CLIP_SECONDS,
-) -> tuple[Sequence, Sequence]:
-    """Two clips of the same two pieces, A then B and B then A.
-
-    Raises:
-        CorpusError: As `compose`.
-    """
-    half = clip_seconds / 2
-    a = compose(seed_a, genre=genre_a, split=split, clip_seconds=half)
-    b = compose(seed_b, genre=genre_b, split=split, clip_seconds=half)
-    return _join(a, b), _join(b, a)
-
-
-def _join(first: Score, second: Score) -> Sequence:
-    switch = first.clip_seconds
-    head, tail = _window(first, 0.0), _window(second, switch)
-    joined = replace(
-        head,
-        parts=head.parts + tail.parts,
-        beats_s=head.beats_s + tail.beats_s,
-        downbeats_s=head.downbeats_s + tail.downbeats_s,
-        chords=head.chords + tail.chords,
-        sections=head.sections + tail.sections,
-        patterns=tuple(sorted({*head.patterns, *tail.patterns})),
-        clip_seconds=switch + second.clip_seconds,
-        space=(head.space + tail.space) / 2,
-        treatments=tuple(name for name in head.treatments if name in tail.treatments),
-    )
-    return Sequence(joined, first, second, switch)
-
-
-def _window(score: Score, offset: float) -> Score:
-    """What sounds in the clip of `score`, moved so that the clip starts at `offset`."""
-    start, end = score.clip_start_s, score.clip_start_s + score.clip_seconds
-    shift = offset - start
-
-    def cut(note: Note) -> Note:
-        begin, stop = max(start, note.start_s), min(end, note.start_s + note.duration_s)
-        return replace(note, start_s=begin + shift, duration_s=stop - begin)
-
-    def moved(times: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(time + shift for time in times if start <= time < end)
-
-    parts = (
-        replace(part, notes=tuple(cut(n) for n in part.notes if _overlap(n, start, end) > 0))
-        for part in score.parts
-    )
-    return replace(
-        score,
-        parts=tuple(part for part in parts if part.notes),
-        beats_s=moved(score.beats_s),
-        downbeats_s=moved(score.downbeats_s),
-        chords=tuple(
-            replace(chord, start_s=max(start, chord.start_s) + shift)
-            for chord, following in zip(score.chords, (*score.chords[1:], None), strict=True)
-            if chord.start_s < end and (following is None or following.start_s > start)
-        ),
-        sections=tuple(
-            replace(section, start_s=max(start, section.start_s) + shift)
-            for section, following in zip(score.sections, (*score.sections[1:], None), strict=True)
-            if section.start_s < end and (following is None or following.start_s > start)
-        ),
-        clip_start_s=offset,
     )

@@ -7,13 +7,13 @@ import numpy as np
 from musicgen_ldm.corpus.genre import Genre
 from musicgen_ldm.corpus.instruments import INSTRUMENTS, get_instrument
 from musicgen_ldm.corpus.score import Score
+from musicgen_ldm.corpus.theory import MAJOR_SOUNDING
 
 Attribute = Literal["instrument", "tempo", "mode", "drums"]
 
 ATTRIBUTES: tuple[Attribute, ...] = ("instrument", "tempo", "mode", "drums")
 TEMPO_STEP = 1.6  # no listener confuses two tempi this far apart
 FASTEST_BPM = 200.0
-BRIGHT_MODES = ("major", "mixolydian")
 SWAP_ROLES = ("lead", "comp", "arpeggio", "pad")
 
 
@@ -39,8 +39,8 @@ def contrast_override(
         factor = TEMPO_STEP if is_faster or score.bpm < 60 else 1 / TEMPO_STEP
         return {"bpm": round(score.bpm * factor, 1)}
     if attribute == "mode":
-        is_bright = score.mode in BRIGHT_MODES
-        others = [mode for mode in genre.modes if (mode in BRIGHT_MODES) != is_bright]
+        is_major = score.mode in MAJOR_SOUNDING
+        others = [mode for mode in genre.modes if (mode in MAJOR_SOUNDING) != is_major]
         if others and score.mode != "none":
             return {"mode": others[int(rng.integers(len(others)))]}
     if attribute == "drums" and "drums" in genre.instruments:

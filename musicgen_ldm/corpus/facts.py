@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from musicgen_ldm.config.tempo_words import TempoWord, tempo_word
 from musicgen_ldm.corpus.instruments import get_instrument
-from musicgen_ldm.corpus.score import Part, Score
+from musicgen_ldm.corpus.score import Kind, Part, Score
 from musicgen_ldm.errors import CorpusError
 
-Kind = Literal["band", "electronic", "orchestral", "solo"]
 Event = Literal["drums enter", "drums stop", "drums pause", "lead enters", "bass enters"]
 
 SPARSE_BELOW_ONSETS_PER_S = 2.5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from musicgen_ldm.corpus.drumkeys import VOICES
 from musicgen_ldm.corpus.instruments import INSTRUMENTS
@@ -15,12 +15,11 @@ from musicgen_ldm.corpus.marked import Marked, read_marked
 from musicgen_ldm.corpus.moods import MOODS
 from musicgen_ldm.corpus.patterns import DRUM_KINDS, Pattern, make_pattern
 from musicgen_ldm.corpus.rhythm import METERS, Meter, Swing, parse_meter
-from musicgen_ldm.corpus.score import Role
+from musicgen_ldm.corpus.score import Kind, Role
 from musicgen_ldm.corpus.theory import SCALES, Progression, parse_progression
 from musicgen_ldm.corpus.voicing import STYLES
 from musicgen_ldm.errors import CorpusError
 
-Kind = Literal["band", "electronic", "orchestral", "solo"]
 KINDS: tuple[str, ...] = get_args(Kind)
 ROLES: tuple[Role, ...] = get_args(Role)
 MELODY_SCALES = ("mode", "pentatonic", "blues", "chord")
@@ -148,7 +147,7 @@ def _load(path: Path) -> Genre:
         instruments=instruments,
         presence=_presence(keys, instruments),
         melody_scale=melody["scale"].choice(MELODY_SCALES) if "scale" in melody else "mode",
-        melody_span=int(melody["span"].number(5, 24)) if "span" in melody else 12,
+        melody_span=melody["span"].whole(5, 24) if "span" in melody else 12,
         voicing=keys["voicing"].choice(STYLES) if "voicing" in keys else "close",
         progressions=_progressions(keys["progressions"], modes, meter),
         patterns={
@@ -190,7 +189,7 @@ def _time(keys: dict[str, Marked]) -> tuple[Meter, int]:
     """Metre, and steps a beat."""
     meter = parse_meter(keys["meter"].choice(METERS) if "meter" in keys else "4/4")
     usual = 3 if meter.is_compound else 4
-    return meter, int(keys["grid"].number(1, 12)) if "grid" in keys else usual
+    return meter, keys["grid"].whole(1, 12) if "grid" in keys else usual
 
 
 def _modes(node: Marked) -> dict[str, float]:

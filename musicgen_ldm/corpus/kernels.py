@@ -1,4 +1,4 @@
-"""Compiled voices of our own synthesis: subtractive, FM, additive and plucked string.
+"""Compiled voices of our own synthesis: subtractive, FM and additive.
 
 Each kernel adds notes to a stereo buffer (2, T). A note is given by its first sample, the
 samples it is held for, its frequency in Hz and its gain; the release follows the hold. Kernels
@@ -320,14 +320,13 @@ def play_additive(
         amplitude: Envelope of the whole.
         rotor_hz: Rate at which the sound turns between the channels; 0 stands still.
     """
-    turn = 2 * math.pi
     for note in range(len(notes.starts)):
         held = notes.holds[note] / sample_rate
         for k in range(partials.shape[0]):
             frequency = notes.frequencies[note] * partials[k, 0]
             if frequency > 0.45 * sample_rate:
                 continue
-            step = turn * frequency / sample_rate
+            step = TURN * frequency / sample_rate
             # A rotating phasor: one complex multiplication a sample in place of a sine.
             cosine, sine = math.cos(step), math.sin(step)
             x, y = 0.0, 1.0
@@ -340,7 +339,7 @@ def play_additive(
                     if time > amplitude.attack and target < SILENT:
                         break
                     level_step = (target - level) / CONTROL
-                    swing = 0.0 if rotor_hz == 0 else 0.4 * math.sin(turn * rotor_hz * time)
+                    swing = 0.0 if rotor_hz == 0 else 0.4 * math.sin(TURN * rotor_hz * time)
                     left = notes.gains[note] * partials[k, 1] * (1 + swing)
                     right = notes.gains[note] * partials[k, 1] * (1 - swing)
                 level += level_step

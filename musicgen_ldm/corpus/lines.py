@@ -78,7 +78,7 @@ class Parts:
 
 
 def write_parts(plan: Plan) -> tuple[list[Part], tuple[str, ...]]:
-    """All parts of `plan`, and the digests of the patterns, contours and figures they use."""
+    """All parts of `plan`, and the digests of the patterns and contours they use."""
     writer = Parts(plan)
     if plan.genre.kind == "solo":
         parts = [_solo(writer)]

@@ -54,9 +54,9 @@ class Marked:
         return self.value
 
     def text(self) -> str:
-        """The value as text."""
-        if not isinstance(self.value, str):
-            self.fail(f"expected text, got {self.value!r}")
+        """The value as text, which may not be empty."""
+        if not isinstance(self.value, str) or not self.value.strip():
+            self.fail(f"expected text, got {repr(self.value) if self.value else 'nothing'}")
         return self.value
 
     def number(self, low: float, high: float) -> float:
@@ -68,6 +68,13 @@ class Marked:
         if not low <= number <= high:
             self.fail(f"{number:g} is outside {low:g} to {high:g}")
         return number
+
+    def whole(self, low: int, high: int) -> int:
+        """The value as a whole number within [low, high]."""
+        number = self.number(low, high)
+        if not number.is_integer():
+            self.fail(f"{number:g} is not a whole number")
+        return int(number)
 
     def choice(self, allowed: Iterable[str]) -> str:
         """The value as one of `allowed`."""
@@ -88,12 +95,17 @@ def read_marked(path: str | Path) -> Marked:
     """
     path = Path(path)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: cannot be read: {error}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CorpusError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"#x{error.character:04x}"
+        raise CorpusError(f"{path}:{line}: not valid YAML: {character}: {error.reason}") from error
     if node is None:
         raise CorpusError(f"{path}:1: the file is empty")
     return _mark(node, path)

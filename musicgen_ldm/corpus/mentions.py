@@ -27,8 +27,8 @@ SIGNS = {"#": "#", "b": "b", "sharp": "#", "flat": "b", "": ""}
 Meaning = tuple[str, str]  # kind of word and what it names, e.g. ("mood", "calm")
 
 
-def mentions(caption: str) -> dict[str, Any]:
-    """What the words of `caption` claim.
+def mentions(caption: str, vocabulary: Vocabulary | None = None) -> dict[str, Any]:
+    """What the words of `caption` claim, in the built-in vocabulary unless another is given.
 
     Returns:
         genres: {phrase: names it may mean}; a family word ("jazz") means all its genres.
@@ -44,7 +44,7 @@ def mentions(caption: str) -> dict[str, Any]:
         solo: Whether it says that an instrument plays alone.
     """
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for phrase, meanings in _phrases_in(caption):
+    for phrase, meanings in _phrases_in(caption, vocabulary or load_vocabulary()):
         for kind, name in meanings:
             found[kind].setdefault(phrase, []).append(name)
     bpm, key, meter = BPM.search(caption), KEY.search(caption), METER.search(caption)
@@ -80,9 +80,9 @@ def _drums(found: dict[str, dict[str, list[str]]]) -> bool | None:
     return True if named or told else None
 
 
-def _phrases_in(caption: str) -> Iterator[tuple[str, list[Meaning]]]:
+def _phrases_in(caption: str, vocabulary: Vocabulary) -> Iterator[tuple[str, list[Meaning]]]:
     """Known phrases from left to right, the longest at each place, with their meanings."""
-    table, longest = _index()
+    table, longest = _index(vocabulary)
     words = TOKEN.findall(caption.lower())
     start = 0
     while start < len(words):
@@ -97,11 +97,11 @@ def _phrases_in(caption: str) -> Iterator[tuple[str, list[Meaning]]]:
             start += 1
 
 
-@lru_cache(maxsize=1)
-def _index() -> tuple[dict[str, list[Meaning]], int]:
+@lru_cache(maxsize=8)
+def _index(vocabulary: Vocabulary) -> tuple[dict[str, list[Meaning]], int]:
     """What each phrase means, and the number of words of the longest."""
     table: dict[str, list[Meaning]] = defaultdict(list)
-    for phrase, meaning in _meanings(load_vocabulary()):
+    for phrase, meaning in _meanings(vocabulary):
         words = " ".join(TOKEN.findall(phrase.lower()))
         if meaning not in table[words]:
             table[words].append(meaning)

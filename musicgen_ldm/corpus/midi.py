@@ -6,6 +6,7 @@ from pathlib import Path
 import mido
 
 from musicgen_ldm.corpus.instruments import get_instrument
+from musicgen_ldm.corpus.rhythm import parse_meter
 from musicgen_ldm.corpus.score import Part, Score
 
 TICKS = 480  # per quarter note
@@ -34,7 +35,7 @@ def write_midi(score: Score, path: Path) -> None:
 
 def _quarters_per_minute(score: Score) -> float:
     """MIDI counts quarter notes; the beat of a compound metre is a dotted quarter."""
-    return score.bpm * 1.5 if score.meter in ("6/8", "9/8", "12/8") else score.bpm
+    return score.bpm * 1.5 if parse_meter(score.meter).is_compound else score.bpm
 
 
 def _ticks(seconds: float, bpm: float) -> int:

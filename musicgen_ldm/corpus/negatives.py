@@ -17,7 +17,7 @@ from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.moods import MOODS
 from musicgen_ldm.corpus.sentences import Choices, reads_well
 from musicgen_ldm.corpus.speaker import Speaker
-from musicgen_ldm.corpus.vocabulary import load_vocabulary
+from musicgen_ldm.corpus.vocabulary import Vocabulary
 from musicgen_ldm.data.manifest import Tags
 
 Attribute = Literal["instrument", "tempo", "genre", "drums", "mood", "key"]
@@ -45,7 +45,11 @@ class HardNegative(NamedTuple):
 
 
 def contrast(
-    tags: Tags, facts: Facts, templates: Sequence[str], rng: np.random.Generator
+    tags: Tags,
+    facts: Facts,
+    templates: Sequence[str],
+    vocabulary: Vocabulary,
+    rng: np.random.Generator,
 ) -> list[HardNegative]:
     """Hard negatives of the most telling of a few captions from `templates`.
 
@@ -53,31 +57,32 @@ def contrast(
         tags: Truth of the clip.
         facts: What is audible beyond the tags.
         templates: Patterns to choose from.
+        vocabulary: Words.
         rng: Source of all choices.
     """
     # Chords follow the key and events the drums: a swap would leave them behind.
     facts = replace(facts, chords=(), events=())
-    swaps = list(_swaps(tags, facts, rng))
+    swaps = list(_swaps(tags, facts, vocabulary, rng))
     best: list[HardNegative] = []
     for _ in range(TRIES):
         template = templates[int(rng.integers(len(templates)))]
         choices = Choices(int(rng.integers(2**32)))
-        positive = _told(tags, facts, template, choices)
+        positive = _told(tags, facts, template, choices, vocabulary)
         if positive is None:
             continue
-        told = ((name, _told(*swapped, template, choices)) for name, swapped in swaps)
+        told = ((name, _told(*swapped, template, choices, vocabulary)) for name, swapped in swaps)
         found = [HardNegative(text, name, positive) for name, text in told if text]
-        found = [negative for negative in found if _lies_once(negative)]
+        found = [negative for negative in found if _lies_once(negative, vocabulary)]
         best = max(best, found, key=len)
     return best
 
 
-def _lies_once(negative: HardNegative) -> bool:
+def _lies_once(negative: HardNegative, vocabulary: Vocabulary) -> bool:
     """Whether the sentences differ in the changed attribute and in nothing else.
 
     Leaving a true word out is no lie, so both must speak of the attribute.
     """
-    true, false = mentions(negative.positive), mentions(negative.caption)
+    true, false = (mentions(text, vocabulary) for text in (negative.positive, negative.caption))
     may_change = MEANING[negative.changed]
     others_agree = all(true[kind] == false[kind] for kind in true if kind not in may_change)
     spoken = [
@@ -94,16 +99,16 @@ def _is_said(meaning: object) -> bool:
     return meaning not in (None, (), {})
 
 
-def _told(tags: Tags, facts: Facts, template: str, choices: Choices) -> str | None:
-    speaker = Speaker(
-        tags, facts, template, split="train", choices=choices, vocabulary=load_vocabulary()
-    )
+def _told(
+    tags: Tags, facts: Facts, template: str, choices: Choices, vocabulary: Vocabulary
+) -> str | None:
+    speaker = Speaker(tags, facts, template, split="train", choices=choices, vocabulary=vocabulary)
     caption = speaker.caption()
     return caption if caption and reads_well(caption) else None
 
 
 def _swaps(
-    tags: Tags, facts: Facts, rng: np.random.Generator
+    tags: Tags, facts: Facts, vocabulary: Vocabulary, rng: np.random.Generator
 ) -> Iterator[tuple[Attribute, tuple[Tags, Facts]]]:
     """Each attribute that is known, with the facts in which it alone is false."""
     if facts.lead:
@@ -111,7 +116,7 @@ def _swaps(
     if facts.felt_bpm is not None:
         yield "tempo", _other_tempo(tags, facts, rng)
     if tags.genre and facts.kind != "solo":
-        yield "genre", (replace(tags, genre=_other_genre(tags.genre, rng)), facts)
+        yield "genre", (replace(tags, genre=_other_genre(tags.genre, vocabulary, rng)), facts)
     if not any(INSTRUMENTS[name].family == "percussion" for name in facts.instruments):
         yield "drums", (tags, _other_drums(facts))
     if tags.mood:
@@ -142,12 +147,11 @@ def _other_tempo(tags: Tags, facts: Facts, rng: np.random.Generator) -> tuple[Ta
     return replace(tags, bpm=bpm), replace(facts, tempo_word=word)
 
 
-def _other_genre(genre: str, rng: np.random.Generator) -> str:
+def _other_genre(genre: str, words: Vocabulary, rng: np.random.Generator) -> str:
     """A genre of the corpus that shares no word of its own or of its family.
 
     Why of the corpus: a word that is never true would be learnt as false, whatever is heard.
     """
-    words = load_vocabulary()
     own = words.genre(genre)
     said = {*own.style.all, *own.piece.all, *own.family.all}
     others = [

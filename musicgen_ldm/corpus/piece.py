@@ -29,8 +29,8 @@ SPARE_SECONDS = 12.0
 CASTING: tuple[Role, ...] = (
     "lead", "comp", "bass", "drums", "arpeggio", "pad", "counter", "percussion", "fx",
 )  # fmt: skip
-# What "no drums" silences.
-DRUM_ROLES: frozenset[Role] = frozenset({"drums", "percussion", "fx"})
+# What goes with the drums when they are switched off.
+SILENCED_WITH_DRUMS: frozenset[Role] = frozenset({"drums", "percussion", "fx"})
 FOREGROUND: tuple[Role, ...] = ("comp", "arpeggio", "lead", "pad")
 
 
@@ -197,8 +197,8 @@ def _switch_drums(
 ) -> tuple[dict[Role, str], list[Bar]]:
     """Players and form with drums added or taken away, all else as it was."""
     if not is_on:
-        rest = {role: name for role, name in players.items() if role not in DRUM_ROLES}
-        return rest, [replace(bar, roles=bar.roles - DRUM_ROLES) for bar in bars]
+        rest = {role: name for role, name in players.items() if role not in SILENCED_WITH_DRUMS}
+        return rest, [replace(bar, roles=bar.roles - SILENCED_WITH_DRUMS) for bar in bars]
     if "drums" not in genre.instruments:
         raise CorpusError(f"genre {genre.name} has no drums to switch on")
     if "drums" in players:

@@ -16,6 +16,7 @@ import numpy as np
 from musicgen_ldm.corpus.facts import Facts, facts_from_json
 from musicgen_ldm.corpus.genre import load_genre
 from musicgen_ldm.corpus.mentions import mentions
+from musicgen_ldm.corpus.recipe import check_seed
 from musicgen_ldm.corpus.words import ATTEMPTS, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags, read_manifest
 from musicgen_ldm.data.merged_genres import merged_genre
@@ -139,10 +140,14 @@ def write_prompts(manifest: Path, target: Path, *, count: int, seed: int) -> int
         How many clips the prompts were drawn from.
 
     Raises:
-        CorpusError: If the prompts run out, or the clips are not of the built-in corpus.
+        CorpusError: If `count` or `seed` is out of range, the prompts run out, or the clips are
+            not of the built-in corpus.
         ManifestError: If the manifest is missing or bad.
         OutputError: If the file cannot be written.
     """
+    check_seed(seed)
+    if count < 1:
+        raise CorpusError(f"a prompt set has at least one prompt, got --count {count}")
     path = manifest / "manifest.jsonl" if manifest.is_dir() else manifest
     clips = list(read_manifest(path))
     held_out = [clip for clip in clips if clip.split == "test"]

@@ -13,6 +13,7 @@ import numpy as np
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.corpus.contrast import ATTRIBUTES, Attribute
 from musicgen_ldm.corpus.genre import KINDS, list_genres, load_genre
+from musicgen_ldm.corpus.splits import check_split
 from musicgen_ldm.errors import CorpusError
 
 Recipe = Literal["piece", "contrast", "order"]
@@ -98,14 +99,24 @@ def check_genres(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) or known
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        CorpusError: If it is negative.
+    """
+    if seed < 0:
+        raise CorpusError(f"a seed is 0 or above, got {seed}")
+
+
 def single_plan(seed: int, *, genre: str | None = None, split: str = "train") -> ClipPlan:
     """One piece by itself, its genre drawn by the seed unless given.
 
     Raises:
-        CorpusError: If the genre does not exist or the seed is negative.
+        CorpusError: If genre or split do not exist or the seed is negative.
     """
-    if seed < 0:
-        raise CorpusError(f"a seed is 0 or above, got {seed}")
+    check_split(split)
+    check_seed(seed)
     names = check_genres((genre,) if genre else ())
     drawn = names[int(np.random.default_rng((seed, SPLIT_CODES[split])).integers(len(names)))]
     return ClipPlan(id=f"{split}-{seed}", split=split, genre=drawn, seed=seed)
@@ -121,8 +132,7 @@ def plan_clips(
     """
     if num_clips < 1:
         raise CorpusError(f"a corpus has at least one clip, got --clips {num_clips}")
-    if seed < 0:
-        raise CorpusError(f"a seed is 0 or above, got --seed {seed}")
+    check_seed(seed)
     rng = np.random.default_rng((seed, SPLIT_CODES[preset.split]))
     turns = _Turns(check_genres(genres), preset.kinds, rng)
     plans: list[ClipPlan] = []

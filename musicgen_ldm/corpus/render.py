@@ -6,7 +6,7 @@ role, so that swapping one instrument leaves all others as they were.
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
@@ -20,11 +20,7 @@ from musicgen_ldm.corpus.drum_synth import KICKS, KITS, Kit
 from musicgen_ldm.corpus.instruments import Instrument, get_instrument
 from musicgen_ldm.corpus.oneshots import LICENCE, PACKAGE, OneShots, find_oneshots
 from musicgen_ldm.corpus.score import Note, Part, Score
-from musicgen_ldm.corpus.soundfont import (
-    SoundFont,
-    missing_font_message,
-    open_soundfonts,
-)
+from musicgen_ldm.corpus.soundfont import SoundFont, missing_font_message, open_soundfonts
 from musicgen_ldm.corpus.synth import ALTERNATIVES, play_patch
 from musicgen_ldm.errors import CorpusError
 
@@ -109,7 +105,8 @@ class SoundBank:
         able = [font for font in self.fonts if font.plays(program, is_drums=is_drums)]
         if not able:
             names = ", ".join(font.info.name for font in self.fonts)
-            raise CorpusError(f"no soundfont plays program {program}; tried {names}")
+            wanted = "a drum kit" if is_drums else f"program {program}"
+            raise CorpusError(f"no soundfont plays {wanted}; tried {names}")
         return able[int(rng.integers(len(able)))]
 
 
@@ -376,8 +373,3 @@ def _age(mixed: FloatArray, stage: _Stage, rng: np.random.Generator) -> FloatArr
     if "8bit" in wanted:
         mixed = effects.crush(mixed, CRUSH_BITS)
     return effects.widen(mixed, 1.35) if "wide" in wanted else mixed
-
-
-def describe(ingredients: tuple[Ingredient, ...]) -> list[dict[str, str]]:
-    """Ingredients as JSON objects."""
-    return [asdict(item) for item in ingredients]

@@ -8,6 +8,7 @@ audio is the window [clip_start_s, clip_start_s + clip_seconds).
 from dataclasses import dataclass, field
 from typing import Literal
 
+Kind = Literal["band", "electronic", "orchestral", "solo"]
 Role = Literal["drums", "bass", "comp", "arpeggio", "pad", "lead", "counter", "percussion", "fx"]
 
 
@@ -93,7 +94,7 @@ class Score:
 
     seed: int
     genre: str
-    kind: Literal["band", "electronic", "orchestral", "solo"]
+    kind: Kind
     mood: str
     bpm: float
     felt_bpm: float

@@ -13,7 +13,7 @@ from musicgen_ldm.corpus.mentions import mentions
 from musicgen_ldm.corpus.sentences import Choices, polish, reads_well
 from musicgen_ldm.corpus.speaker import Speaker
 from musicgen_ldm.corpus.splits import check_split
-from musicgen_ldm.corpus.vocabulary import load_vocabulary
+from musicgen_ldm.corpus.vocabulary import Vocabulary, load_vocabulary
 from musicgen_ldm.data.manifest import Tags
 from musicgen_ldm.errors import CorpusError
 
@@ -28,7 +28,13 @@ class Told(NamedTuple):
 
 
 def write_sequence_captions(
-    first: Told, second: Told, rng: np.random.Generator, *, split: str, count: int = 5
+    first: Told,
+    second: Told,
+    rng: np.random.Generator,
+    *,
+    split: str,
+    count: int = 5,
+    vocabulary: Vocabulary | None = None,
 ) -> tuple[str, ...]:
     """Distinct captions that say both pieces and which comes first.
 
@@ -38,17 +44,19 @@ def write_sequence_captions(
         rng: Source of all choices.
         split: "test" draws from held-out clauses, frames and words; others never do.
         count: How many.
+        vocabulary: Words; None takes the built-in ones.
 
     Raises:
         CorpusError: If the split is unknown, or too little is known for so many captions.
     """
     check_split(split)
-    frames = load_vocabulary().sequences["held_out" if split == "test" else "train"]["frames"]
+    vocabulary = vocabulary or load_vocabulary()
+    frames = vocabulary.sequences["held_out" if split == "test" else "train"]["frames"]
     captions: dict[str, None] = {}
     for _ in range(count * ATTEMPTS):
         if len(captions) == count:
             break
-        said = [_clause(piece, split, rng) for piece in (first, second)]
+        said = [_clause(piece, split, vocabulary, rng) for piece in (first, second)]
         frame = frames[int(rng.integers(len(frames)))]
         if said[0] and said[1] and said[0] != said[1]:
             captions[polish(frame.format(first=said[0], second=said[1]))] = None
@@ -60,9 +68,10 @@ def write_sequence_captions(
     return tuple(captions)
 
 
-def _clause(piece: Told, split: str, rng: np.random.Generator) -> str | None:
+def _clause(
+    piece: Told, split: str, vocabulary: Vocabulary, rng: np.random.Generator
+) -> str | None:
     """The piece in a few words, None if the drawn clause cannot be said well."""
-    vocabulary = load_vocabulary()
     clauses = vocabulary.sequences["held_out" if split == "test" else "train"]["clauses"]
     speaker = Speaker(
         piece.tags,
@@ -75,5 +84,5 @@ def _clause(piece: Told, split: str, rng: np.random.Generator) -> str | None:
     clause = speaker.caption()
     if clause is None or not reads_well(clause):
         return None
-    genres = mentions(clause)["genres"].values()
+    genres = mentions(clause, vocabulary)["genres"].values()
     return clause if all(piece.tags.genre in names for names in genres) else None

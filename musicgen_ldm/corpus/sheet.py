@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from musicgen_ldm.audio import read_audio
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.data.manifest import Clip, read_manifest
-from musicgen_ldm.errors import CorpusError
+from musicgen_ldm.errors import CorpusError, OutputError
 from musicgen_ldm.mel import log_mel
 
 COLUMNS = 4
@@ -47,6 +47,7 @@ def draw_sheet(corpus: str | Path, path: str | Path, *, count: int = 40) -> None
     Raises:
         ManifestError: If the folder holds no manifest.
         CorpusError: If the manifest is empty or `count` is not positive.
+        OutputError: If the picture cannot be written.
     """
     folder = Path(corpus)
     clips = choose_clips(list(read_manifest(folder / "manifest.jsonl")), count)
@@ -62,7 +63,10 @@ def draw_sheet(corpus: str | Path, path: str | Path, *, count: int = 40) -> None
     for index, cell in enumerate(cells):
         row, column = divmod(index, COLUMNS)
         sheet.paste(cell, (MARGIN + column * (width + MARGIN), MARGIN + row * (height + MARGIN)))
-    sheet.save(Path(path), format="PNG")
+    try:
+        sheet.save(Path(path), format="PNG")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error}); give another -o") from error
 
 
 def _cell(clip: Clip, folder: Path) -> Image.Image:

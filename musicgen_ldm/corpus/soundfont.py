@@ -18,7 +18,8 @@ from musicgen_ldm.errors import CorpusError, MissingExtraError
 
 FloatArray = npt.NDArray[np.float32]
 
-DRUM_BANK_FALLBACK = 0  # the standard kit, where a font lacks the wanted one
+DRUM_BANK = 128  # percussion, of which every General MIDI font has at least the standard kit 0
+USER_SUPPLIED = "user-supplied"  # licence of a font that we know nothing about
 VELOCITY_FLOOR = 8  # softest velocity played; below it some samples vanish
 
 
@@ -30,7 +31,7 @@ class SoundFontInfo:
         name: Short name, recorded with every clip.
         path: Where it is.
         package: Debian package that installs it.
-        licence: SPDX identifier, or "user-supplied".
+        licence: SPDX identifier, or `USER_SUPPLIED`.
         attribution: Whom to name.
         unsuited: Programs whose sound depends on modulators that TinySoundFont leaves out.
     """
@@ -96,8 +97,8 @@ class SoundFont:
 
     def plays(self, program: int, *, is_drums: bool = False) -> bool:
         """Whether the font has this program and plays it as meant."""
-        if is_drums:
-            return True
+        if is_drums:  # a kit that is missing is played by the standard one
+            return self._font.get_preset_index(DRUM_BANK, 0) >= 0
         has = self._font.get_preset_index(0, program) >= 0
         return has and program not in self.info.unsuited
 
@@ -199,8 +200,8 @@ def open_soundfonts(paths: tuple[Path, ...] = ()) -> tuple[SoundFont, ...]:
                     name=info.name if info else path.stem,
                     path=path,
                     package=info.package if info else "",
-                    licence=info.licence if info else "user-supplied",
-                    attribution=info.attribution if info else "user-supplied",
+                    licence=info.licence if info else USER_SUPPLIED,
+                    attribution=info.attribution if info else USER_SUPPLIED,
                     unsuited=info.unsuited if info else frozenset(),
                 )
             )

@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 from musicgen_ldm.corpus.genre import Genre, list_genres, load_genre
 from musicgen_ldm.corpus.patterns import Pattern
 from musicgen_ldm.corpus.theory import Progression
+from musicgen_ldm.data.manifest import SPLITS
 from musicgen_ldm.errors import CorpusError
 
-SPLITS = ("train", "valid", "test")
 HELD_OUT_SHARE = 0.2
 # Kinds whose patterns are the common property of all splits.
 SHARED_KINDS = ("pad",)
@@ -39,7 +39,7 @@ def check_split(split: str) -> None:
     """Refuse a split that does not exist.
 
     Raises:
-        CorpusError: Unless `split` is one of `SPLITS`.
+        CorpusError: Unless `split` is one of `data.manifest.SPLITS`.
     """
     if split not in SPLITS:
         raise CorpusError(f"split is {split!r}, must be one of {', '.join(SPLITS)}")

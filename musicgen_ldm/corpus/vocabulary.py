@@ -52,7 +52,7 @@ class GenreWords:
     family: Phrases = field(default_factory=lambda: Phrases(say=()))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # compared and cached by identity
 class Vocabulary:
     """Every word of the captions.
 
@@ -79,13 +79,13 @@ class Vocabulary:
         return self.genres.get(name) or genre_words({"style": [name.replace("-", " ")]}, {})
 
 
-@lru_cache(maxsize=1)
-def load_vocabulary() -> Vocabulary:
-    """The built-in vocabulary, with the titles of all built-in genres."""
+@lru_cache(maxsize=8)
+def load_vocabulary(genre_files: tuple[str, ...] = ()) -> Vocabulary:
+    """The built-in vocabulary, with the titles of all built-in genres and of `genre_files`."""
     book = {name: _read(name) for name in BOOKS}
     families = book["genres"]["families"]
     return Vocabulary(
-        genres=_genres(book["genres"]["genres"], families),
+        genres=_genres(book["genres"]["genres"], families) | _titles(genre_files),
         instruments={name: _phrases(entry) for name, entry in book["instruments"].items()},
         moods={name: _phrases(entry) for name, entry in book["moods"].items()},
         uses={
@@ -123,12 +123,17 @@ def _genres(
     entries: Mapping[str, Mapping[str, Any]], families: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, GenreWords]:
     table = {name: genre_words(entry, families[entry["family"]]) for name, entry in entries.items()}
-    for name in list_genres():
-        genre = load_genre(name) if name not in table else None
-        # A solo is called by its instrument; "jazz solo" is no style.
-        if genre is not None and genre.kind != "solo":
-            table[name] = genre_words({"style": [genre.title, *genre.synonyms]}, {})
-    return table
+    return table | _titles([name for name in list_genres() if name not in table])
+
+
+def _titles(genres: Sequence[str]) -> dict[str, GenreWords]:
+    """Words of genres that are called by the title and synonyms of their files."""
+    # A solo is called by its instrument; "jazz solo" is no style.
+    return {
+        genre.name: genre_words({"style": [genre.title, *genre.synonyms]}, {})
+        for genre in map(load_genre, genres)
+        if genre.kind != "solo"
+    }
 
 
 def genre_words(entry: Mapping[str, Any], family: Mapping[str, Any]) -> GenreWords:

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.corpus.build import BuildRequest, build_corpus
+from musicgen_ldm.corpus.build import BuildRequest, _make_and_write, build_corpus
 from musicgen_ldm.corpus.clip import CROSSFADE_S, encode_flac, make_clip, silent_share
 from musicgen_ldm.corpus.compose import compose
 from musicgen_ldm.corpus.contrast import ATTRIBUTES, contrast_override
@@ -163,6 +163,65 @@ def test_folder_of_another_corpus_is_refused(corpus, genre, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("corpus.json", "{", r"corpus.json: not the settings of a corpus"),
+        ("manifest.jsonl", "{}\nrubbish\n", r"manifest.jsonl:1: no record of a clip"),
+        ("clips.log", "rubbish\n", r"clips.log:1: no record of a clip"),
+    ],
+)
+def test_spoilt_files_of_a_folder_are_named(name, content, message, genre, tmp_path):
+    request = BuildRequest(num_clips=1, genres=(genre,))
+    settings = json.dumps(request.settings(SoundBank.open()))
+    (tmp_path / "corpus.json").write_text(settings)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CorpusError, match=message):
+        build_corpus(tmp_path, request)
+
+
+def test_kernels_are_compiled_before_workers_start(genre, tmp_path, monkeypatch):
+    class CompiledError(Exception):
+        pass
+
+    def compiled():
+        raise CompiledError
+
+    monkeypatch.setattr("musicgen_ldm.corpus.build.compile_kernels", compiled)
+    request = BuildRequest(num_clips=2, genres=(genre,))
+    with pytest.raises(CompiledError):
+        build_corpus(tmp_path, request, workers=2)
+
+
+def test_compiling_in_advance_leaves_workers_nothing_to_compile():
+    script = (
+        "from musicgen_ldm.corpus import effects, kernels\n"
+        "from musicgen_ldm.corpus.clip import make_clip\n"
+        "from musicgen_ldm.corpus.recipe import single_plan\n"
+        "from musicgen_ldm.corpus.render import SoundBank\n"
+        "from musicgen_ldm.corpus.warmup import compile_kernels\n"
+        "def compiled():\n"
+        "    values = (*vars(effects).values(), *vars(kernels).values())\n"
+        "    return [value.signatures for value in values if hasattr(value, 'signatures')]\n"
+        "compile_kernels()\n"
+        "before = repr(compiled())\n"
+        "for genre in ('techno', 'chiptune', 'ambient', 'synthwave', 'dub-techno'):\n"
+        "    make_clip(single_plan(1, genre=genre), SoundBank.open(), sample_rate=8000)\n"
+        "after = repr(compiled())\n"
+        "assert after == before, (before, after)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_order_pair_has_no_stems_and_no_empty_folder(genre, tmp_path):
+    request = BuildRequest(num_clips=1, genres=(genre,), with_stems=True)
+    plan = ClipPlan(id="x-a", split="train", genre="chiptune", seed=5, recipe="order",
+                    other=("techno", 1))  # fmt: skip
+    (tmp_path / "audio").mkdir()
+    _make_and_write(plan, tmp_path, request)
+    assert {path.name for path in tmp_path.iterdir()} == {"audio"}
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"preset": "huge"}, "'huge'; known: train, valid, test, tiny"),
@@ -270,6 +329,8 @@ def test_single_plan_draws_a_genre_by_seed():
     assert len({single_plan(seed).genre for seed in range(40)}) > 10
     with pytest.raises(CorpusError, match="0 or above"):
         single_plan(-1)
+    with pytest.raises(CorpusError, match="split is 'dev', must be one of train, valid, test"):
+        single_plan(1, split="dev")
 
 
 def test_settings_of_a_corpus_are_recorded(corpus):

@@ -58,6 +58,60 @@ def test_play_writes_a_clip_and_says_what_it_is(tmp_path, capsys):
     assert len(printed.splitlines()) == 6
 
 
+OWN_GENRE = """
+title: hamlet reel
+kind: electronic
+tempo: [100, 128]
+modes: {minor: 1}
+moods: [happy, dark]
+instruments:
+  bass: {synth bass: 1}
+  lead: {synth lead: 1}
+progressions:
+  minor: ["i | VI | III | VII", "i | iv | VI | V"]
+bass: ["1-1-1-1-1-1-1-1-", "1---1-8-1---5-8-", "1--1--1-1--1--5-"]
+lead: ["x-x-x___x-x-x___", "x___x-x-x_______", "x-x-x-x-x_______"]
+"""
+
+
+def test_a_genre_of_ones_own_is_called_by_its_title(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "genres"
+    folder.mkdir()
+    (folder / "folk-dance.yaml").write_text(OWN_GENRE)
+    monkeypatch.chdir(tmp_path)
+    assert main(["corpus", "play", "1", "--genre", "genres/folk-dance.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("folk-dance-1.flac: folk-dance, ")
+    assert (tmp_path / "folk-dance-1.flac").is_file()
+    assert "hamlet reel" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["play", "1", "--sample-rate", "100"], "sample rate 100 Hz is outside 8000 to 48000"),
+        (["play", "1", "-o", "x.wav"], "x.wav: clips are FLAC; give a name that ends in .flac"),
+        (["prompts", "x", "p.jsonl", "--count", "0"], "at least one prompt, got --count 0"),
+        (["prompts", "x", "p.jsonl", "--seed", "-1"], "a seed is 0 or above, got -1"),
+    ],
+)
+def test_impossible_numbers_and_names_are_refused(options, message, capsys):
+    assert main(["corpus", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_build_counts_no_genre_where_two_are_heard(tmp_path, capsys, monkeypatch):
+    clips = [clip(1, "polka"), replace(clip(2, ""), tags=Tags())]
+
+    def built(out, *_, **__):
+        write_manifest(out / "manifest.jsonl", clips)
+        return out / "manifest.jsonl"
+
+    monkeypatch.setattr("musicgen_ldm.corpus.build.build_corpus", built)
+    assert main(["corpus", "build", str(tmp_path)]) == 0
+    assert "2 clips, 0.00 h, 1 genres" in capsys.readouterr().out
+
+
 def test_wrong_genre_and_missing_folder_are_told_in_one_line(tmp_path, capsys):
     assert main(["corpus", "play", "7", "--genre", "polkacore"]) == 2
     assert "'polkacore'" in capsys.readouterr().err
@@ -99,6 +153,13 @@ def test_sheet_of_nothing_is_refused(tmp_path):
     write_manifest(tmp_path / "manifest.jsonl", [])
     with pytest.raises(CorpusError, match="nothing to draw"):
         sheet.draw_sheet(tmp_path, tmp_path / "x.png")
+
+
+def test_sheet_that_cannot_be_written_is_an_error(tmp_path):
+    soundfile.write(tmp_path / "c1.flac", [0.0] * 32_000, 16_000)
+    write_manifest(tmp_path / "manifest.jsonl", [clip(1, "polka")])
+    with pytest.raises(OutputError, match=r"x.png: cannot be written .* give another -o"):
+        sheet.draw_sheet(tmp_path, tmp_path / "none" / "x.png")
 
 
 def test_prompts_are_read_by_generate_and_evaluate(tmp_path, capsys):

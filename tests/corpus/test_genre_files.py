@@ -80,6 +80,8 @@ def test_a_musicians_own_genre_plays(tmp_path):
         ("1_1_5_a_", "1_1_5_z_", 22, "'z' in '1_1_5_z_' is not one of"),
         ("  - \"1_1_5_a_\"\n", "", 20, "1 entries, at least 2 are needed"),
         ("fills:", "fill:", 17, "`fill` is not known here"),
+        ("title: test beat", "title:", 1, "expected text, got nothing"),
+        ("title: test beat", "title: a\ngrid: 2.5", 2, "2.5 is not a whole number"),
         ("title: test beat", "title: [a", 2, "not valid YAML"),
         ("title: test beat", "title: a\ntitle: b", 2, "`title` appears twice"),
     ],
@@ -99,6 +101,12 @@ def test_missing_and_empty_files(tmp_path):
         load_genre(tmp_path / "none.yaml")
     with pytest.raises(CorpusError, match=":1: the file is empty"):
         load_genre(write(tmp_path, ""))
+
+
+def test_a_file_with_control_characters_is_not_yaml(tmp_path):
+    text = GOOD.replace("kind: band", "kind: \x01band")
+    with pytest.raises(CorpusError, match=r"test-beat.yaml:2: not valid YAML: .*#x0001"):
+        load_genre(write(tmp_path, text))
 
 
 def test_held_out_material_is_held_out_in_every_genre():

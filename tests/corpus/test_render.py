@@ -8,7 +8,9 @@ import pytest
 
 from musicgen_ldm.audio import rms_dbfs
 from musicgen_ldm.corpus import mix
+from musicgen_ldm.corpus.clip import make_clip
 from musicgen_ldm.corpus.oneshots import OneShots
+from musicgen_ldm.corpus.recipe import ClipPlan
 from musicgen_ldm.corpus.render import SoundBank, render
 from musicgen_ldm.corpus.score import Note, Part, Score
 from musicgen_ldm.corpus.soundfont import SOUNDFONTS, SoundFont, open_soundfonts
@@ -205,6 +207,27 @@ def test_sampled_mix_records_font_and_licence(fluid_bank):
         ("FluidR3_GM", "soundfont", "MIT")
     ]
     assert rendering.instruments == ("piano",)
+
+
+def test_font_without_a_drum_bank_is_not_asked_for_drums():
+    class Flutes:
+        def get_preset_index(self, bank: int, program: int) -> int:
+            return program if bank == 0 else -1
+
+    font = SoundFont(FLUID)
+    vars(font)["_font"] = Flutes()
+    assert font.plays(73)
+    assert not font.plays(0, is_drums=True)
+
+
+@has_fluid
+def test_clips_on_a_font_of_the_users_own_come_under_its_terms(tmp_path):
+    path = tmp_path / "mine.sf2"
+    path.symlink_to(FLUID.path)
+    plan = ClipPlan(id="x", split="train", genre="solo-etude", seed=3, clip_seconds=2.0)
+    clip = make_clip(plan, SoundBank.open((path,)), sample_rate=8000).clip
+    assert clip.licence == "user-supplied"
+    assert "mine (user-supplied)" in clip.attribution
 
 
 @has_fluid
