@@ -1,6 +1,9 @@
 """What a corpus holds: counts, levels, words and licences, as Markdown.
 
-python benchmarks/corpus_counts.py data/train/manifest.jsonl
+    python benchmarks/corpus_counts.py data/train/manifest.jsonl [--sounds 2000]
+
+Every line of the manifest is counted; with --sounds only so many clips, evenly spread, are read
+for levels and size.
 """
 
 import argparse
@@ -9,12 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from corpus_features import thinned
+from tqdm import tqdm
 
 from musicgen_ldm.audio import peak, read_audio, rms_dbfs
 from musicgen_ldm.corpus.clip import silent_share
 from musicgen_ldm.data.manifest import Clip, read_manifest
 
 PERCENTILES = (5, 50, 95)
+FULL_SCALE = 1 - 2**-15  # of 16-bit sound
 
 
 def percentiles(values: Iterable[float]) -> str:
@@ -28,13 +34,23 @@ def counted(names: Iterable[str]) -> str:
 
 
 def levels(clips: list[Clip], folder: Path) -> list[tuple[str, str]]:
-    """Rows about the sound itself."""
-    sounds = [read_audio(folder / clip.path) for clip in clips]
+    """Rows about the sound itself, one clip in memory at a time."""
+    rms, peaks, silence = [], [], []
+    for clip in tqdm(clips, unit="clip"):
+        sound = read_audio(folder / clip.path)
+        rms.append(rms_dbfs(sound.mono))
+        peaks.append(peak(sound.samples))
+        silence.append(silent_share(sound))
     return [
-        ("RMS, dBFS (p5 / p50 / p95)", percentiles(rms_dbfs(sound.mono) for sound in sounds)),
-        ("highest peak", f"{max(peak(sound.samples) for sound in sounds):.3f}"),
-        ("most silence in a clip", f"{max(silent_share(sound) for sound in sounds):.0%}"),
-        ("megabytes", f"{sum((folder / c.path).stat().st_size for c in clips) / 1e6:.0f}"),
+        ("clips listened to", str(len(clips))),
+        ("RMS, dBFS (p5 / p50 / p95)", percentiles(rms)),
+        ("highest peak", f"{max(peaks):.3f}"),
+        ("clips that reach full scale", str(sum(value >= FULL_SCALE for value in peaks))),
+        ("most silence in a clip", f"{max(silence):.0%}"),
+        (
+            "kilobytes a clip",
+            f"{np.mean([(folder / c.path).stat().st_size for c in clips]) / 1e3:.0f}",
+        ),
     ]
 
 
@@ -48,6 +64,7 @@ def facts(clips: list[Clip]) -> list[tuple[str, str]]:
         for item in clip.extra["ingredients"]
     }
     pairs = Counter(clip.extra["pair"]["recipe"] for clip in clips if "pair" in clip.extra)
+    solos = [clip.extra["facts"]["lead"] for clip in clips if clip.extra["kind"] == "solo"]
     patterns = {name for clip in clips for name in clip.extra["patterns"]}
     return [
         ("clips", str(len(clips))),
@@ -62,6 +79,7 @@ def facts(clips: list[Clip]) -> list[tuple[str, str]]:
         ("metres", counted(clip.tags.meter or "none" for clip in clips)),
         ("moods", counted(clip.tags.mood or "two" for clip in clips)),
         ("genres", counted(clip.tags.genre or "two" for clip in clips)),
+        ("leads of solo pieces", counted(solos)),
         ("instruments", counted(name for clip in clips for name in clip.tags.instruments)),
         ("ingredients", ", ".join(f"{name} ({terms})" for name, terms in sorted(ingredients))),
     ]
@@ -71,10 +89,12 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
-    path = parser.parse_args().manifest
-    clips = list(read_manifest(path))
+    parser.add_argument("--sounds", type=int, help="read at most this many (default: all)")
+    args = parser.parse_args()
+    clips = list(read_manifest(args.manifest))
+    heard = levels(thinned(clips, args.sounds), args.manifest.parent)
     print("| | |\n|---|---|")
-    for name, value in facts(clips) + levels(clips, path.parent):
+    for name, value in facts(clips) + heard:
         print(f"| {name} | {value} |")
 
 

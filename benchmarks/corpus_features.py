@@ -5,43 +5,56 @@ its spectral flux, and a chroma profile.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import librosa
 import numpy as np
 import numpy.typing as npt
 import torch
+from tqdm import tqdm
 
 from musicgen_ldm.audio import read_audio
 from musicgen_ldm.config.signal import MelConfig
+from musicgen_ldm.corpus.theory import tonic_pitch_class
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.mel import log_mel
 
 Features = npt.NDArray[np.float32]
 
 TEMPI_BPM = np.geomspace(40, 260, 48)
-TONICS = {"C": 0, "Db": 1, "C#": 1, "D": 2, "Eb": 3, "D#": 3, "E": 4, "F": 5, "F#": 6, "Gb": 6,
-          "G": 7, "Ab": 8, "G#": 8, "A": 9, "Bb": 10, "A#": 10, "B": 11, "Cb": 11}  # fmt: skip
+CHROMA_FFT = 8192
 
 
 def read_clips(manifest: Path, limit: int | None = None) -> list[Clip]:
     """Single pieces (no sequences of two) of a manifest, evenly thinned to `limit`."""
-    clips = [clip for clip in read_manifest(manifest) if "sequence" not in clip.extra]
-    if limit is not None and len(clips) > limit:
-        clips = [clips[i] for i in np.linspace(0, len(clips) - 1, limit).astype(int)]
-    return clips
+    return thinned(
+        [clip for clip in read_manifest(manifest) if "sequence" not in clip.extra], limit
+    )
 
 
-def describe(clips: Sequence[Clip], folder: Path) -> tuple[Features, Features]:
-    """Mel and rhythm statistics (clips, F), and chroma (clips, 12) starting at C."""
-    rows, chromas = zip(*(_clip_features(folder / clip.path) for clip in clips), strict=True)
+def thinned(clips: list[Clip], limit: int | None) -> list[Clip]:
+    """At most `limit` of `clips`, evenly spread; None keeps all."""
+    if limit is None or len(clips) <= limit:
+        return clips
+    return [clips[i] for i in np.linspace(0, len(clips) - 1, limit).astype(int)]
+
+
+def describe(clips: Sequence[Clip], folders: Sequence[Path]) -> tuple[Features, Features]:
+    """Mel and rhythm statistics (clips, F), and chroma (clips, 12) starting at C.
+
+    The path of each clip is relative to its entry of `folders`.
+    """
+    paths = [folder / clip.path for clip, folder in zip(clips, folders, strict=True)]
+    rows, chromas = zip(*(_clip_features(path) for path in tqdm(paths, unit="clip")), strict=True)
     return np.stack(rows), np.stack(chromas)
 
 
 def from_tonic(chroma: Features, clips: Sequence[Clip]) -> Features:
     """Chroma turned so that each clip's own tonic comes first."""
     turned = [
-        np.roll(row, -TONICS[clip.tags.key or "C"]) for row, clip in zip(chroma, clips, strict=True)
+        np.roll(row, -tonic_pitch_class(clip.tags.key or "C"))
+        for row, clip in zip(chroma, clips, strict=True)
     ]
     return np.stack(turned)
 
@@ -61,9 +74,15 @@ def _clip_features(path: Path) -> tuple[Features, Features]:
         _pulse(flux[:, :20].mean(axis=1), config.frame_rate),
         _pulse(flux[:, 20:].mean(axis=1), config.frame_rate),
     ]
-    spectrum = np.abs(librosa.stft(audio, n_fft=8192, hop_length=2048))
-    chroma = librosa.feature.chroma_stft(S=spectrum**2, sr=config.sample_rate, tuning=0.0)
+    power = np.abs(librosa.stft(audio, n_fft=CHROMA_FFT, hop_length=CHROMA_FFT // 4)) ** 2
+    chroma = librosa.util.normalize(_chroma_filters(config.sample_rate) @ power, axis=0)
     return np.concatenate(statistics).astype(np.float32), chroma.mean(axis=1)
+
+
+@cache
+def _chroma_filters(sample_rate: int) -> Features:
+    """(12, bins); `librosa.feature.chroma_stft` would make them anew for every clip."""
+    return librosa.filters.chroma(sr=sample_rate, n_fft=CHROMA_FFT, tuning=0.0)
 
 
 def _pulse(envelope: Features, frame_rate: float) -> Features:
