@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from musicgen_ldm.checkpoint.find import first_line
@@ -54,7 +53,10 @@ def read_part(read: Callable[..., Any], folder: Path, **options: Any) -> Any:
     try:
         with quiet_libraries():
             return read(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    # Damaged files make the libraries raise nearly anything, bare `Exception` among it.
+    except Exception as error:
         raise CheckpointError(
             f"{folder}: cannot be loaded ({first_line(error)}); copy the folder again"
         ) from error

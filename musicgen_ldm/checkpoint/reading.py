@@ -6,7 +6,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from transformers import ClapModel, ClapTextModelWithProjection, SpeechT5HifiGan
 
 from musicgen_ldm.bank import Bank
@@ -24,6 +24,8 @@ from musicgen_ldm.models.vocoder import hop_length
 # fall back to 8 heads at every level instead, which changes the output by 2.6 %.
 REFERENCE_HEAD_CHANNELS = 32
 STOCK_NUM_HEADS = 8
+
+TEXT_TOWER_ALONE = ClapTextModelWithProjection  # what AudioLDM-style pipelines hold of CLAP
 
 
 def load(name: str | Path, *, offline: bool = False, reference_heads: bool = True) -> Checkpoint:
@@ -46,19 +48,14 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
     unet_options = {}
     if reference_heads and not metadata:
         unet_options = _reference_heads(read_json(folder / "unet" / "config.json"))
-    text_class = (
-        ClapTextModelWithProjection
-        if index["text_encoder"][1] == "ClapTextModelWithProjection"
-        else ClapModel
-    )
+    is_audioldm = _class_name(index, "text_encoder", folder) == TEXT_TOWER_ALONE.__name__
     vocoder = load_network(SpeechT5HifiGan, folder / "vocoder")
-    scheduler_class = getattr(diffusers, index["scheduler"][1])
     checkpoint = Checkpoint(
         unet=load_network(UNet2DConditionModel, folder / "unet", **unet_options),
         vae=load_network(AutoencoderKL, folder / "vae"),
         vocoder=vocoder,
-        clap=load_clap(folder, text_class),
-        scheduler=read_part(scheduler_class.from_pretrained, folder / "scheduler"),
+        clap=load_clap(folder, TEXT_TOWER_ALONE if is_audioldm else ClapModel),
+        scheduler=_load_scheduler(index, folder),
         mel=_mel_config(metadata, vocoder),
         bridges=_load_bridges(folder / BRIDGE_FOLDER),
         bank=Bank.open(folder / BANK_FOLDER) if (folder / BANK_FOLDER).is_dir() else None,
@@ -68,6 +65,28 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         metadata=metadata,
     )
     return checkpoint.to(torch.device("cpu"))
+
+
+def _class_name(index: Mapping[str, Any], part: str, folder: Path) -> str:
+    try:
+        return str(index[part][1])
+    except (KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / INDEX_FILE}: names no class for {part}; "
+            "give the folder of a MusicLDM or AudioLDM pipeline"
+        ) from error
+
+
+def _load_scheduler(index: Mapping[str, Any], folder: Path) -> SchedulerMixin:
+    name = _class_name(index, "scheduler", folder)
+    scheduler_class: Any = getattr(diffusers, name, None)
+    is_scheduler = isinstance(scheduler_class, type) and issubclass(scheduler_class, SchedulerMixin)
+    if not is_scheduler:
+        raise CheckpointError(
+            f"{folder / INDEX_FILE}: {name} is no scheduler of diffusers {diffusers.__version__}; "
+            "update diffusers, or name DDIMScheduler there"
+        )
+    return read_part(scheduler_class.from_pretrained, folder / "scheduler")
 
 
 def _name(given: str | Path, folder: Path) -> str:
@@ -110,7 +129,12 @@ def _reference_heads(unet_config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mel_config(metadata: Mapping[str, Any], vocoder: SpeechT5HifiGan) -> MelConfig:
     if "model" in metadata:
-        return MelConfig(**metadata["model"]["mel"])
+        try:
+            return MelConfig(**metadata["model"]["mel"])
+        except (KeyError, TypeError, MusicGenError) as error:
+            raise CheckpointError(
+                f"{METADATA_FILE}: model.mel is no mel configuration ({error}); copy it again"
+            ) from error
     rate = vocoder.config.sampling_rate
     return MelConfig(
         sample_rate=rate,
@@ -121,10 +145,10 @@ def _mel_config(metadata: Mapping[str, Any], vocoder: SpeechT5HifiGan) -> MelCon
 
 
 def _sampling_config(metadata: Mapping[str, Any]) -> SamplingConfig:
-    values = dict(metadata.get("sampling", {}))
-    if "guidance_interval" in values:
-        values["guidance_interval"] = tuple(values["guidance_interval"])
     try:
+        values = dict(metadata.get("sampling", {}))
+        if "guidance_interval" in values:
+            values["guidance_interval"] = tuple(values["guidance_interval"])
         return SamplingConfig(**values)
-    except (TypeError, MusicGenError) as error:
-        raise CheckpointError(f"{METADATA_FILE}: sampling: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{METADATA_FILE}: sampling: {error}; copy it again") from error

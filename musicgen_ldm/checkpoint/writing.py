@@ -12,11 +12,12 @@ from typing import Any
 
 import diffusers
 import torch
+from safetensors import SafetensorError
 
 from musicgen_ldm.checkpoint.components import Checkpoint
-from musicgen_ldm.checkpoint.find import INDEX_FILE, read_json, resolve
+from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
-from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.errors import CheckpointError, OutputError
 
 METADATA_FILE = "musicgen_ldm.json"
 METADATA_SCHEMA = 1
@@ -43,6 +44,7 @@ def save(
 
     Raises:
         CheckpointError: If the folder exists.
+        OutputError: If it cannot be written, because the disk is full for example.
     """
     folder = Path(folder)
     if folder.exists():
@@ -61,6 +63,11 @@ def save(
         text = json.dumps(extra, indent=2, sort_keys=True) + "\n"
         (partial / METADATA_FILE).write_text(text, encoding="utf-8")
         os.replace(partial, folder)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({first_line(error)}); "
+            "choose a folder that can be written and has space"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

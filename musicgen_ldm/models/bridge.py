@@ -87,14 +87,14 @@ class Bridge:
         try:
             settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
             tensors = load_file(folder / WEIGHTS)
-        except (OSError, json.JSONDecodeError, SafetensorError) as error:
+            _check_mode(settings["mode"])
+            floats = {name: tensor.float() for name, tensor in tensors.items()}
+            return cls(settings["mode"], float(settings["beta"]), floats)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise CheckpointError(
                 f"{folder}: cannot be read as a bridge ({error}); "
                 "export the ldm stage again or delete the folder"
             ) from error
-        _check_mode(settings["mode"])
-        floats = {name: tensor.float() for name, tensor in tensors.items()}
-        return cls(settings["mode"], settings["beta"], floats)
 
 
 def _check_mode(mode: str) -> None:

@@ -17,6 +17,7 @@ from transformers import (
 from transformers import (
     ClapFeatureExtractor,
     ClapModel,
+    ClapTextModelWithProjection,
     PreTrainedTokenizerBase,
 )
 from transformers.audio_utils import mel_filter_bank
@@ -144,9 +145,13 @@ def audio_windows(samples: Tensor, extractor: ClapFeatureExtractor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClapEmbedder:
-    """A frozen CLAP with everything that turns words and sounds into its inputs."""
+    """A frozen CLAP with everything that turns words and sounds into its inputs.
 
-    model: ClapModel
+    AudioLDM-style checkpoints hold the text tower alone: `feature_extractor` is None then, and
+    sounds have no embedding.
+    """
+
+    model: ClapModel | ClapTextModelWithProjection
     tokenizer: PreTrainedTokenizerBase
     feature_extractor: ClapFeatureExtractor
 
@@ -158,7 +163,8 @@ class ClapEmbedder:
     @property
     def max_tokens(self) -> int:
         """Positions of the text tower; RoBERTa-style ones start after the padding index."""
-        text = self.model.config.text_config
+        config = self.model.config
+        text = getattr(config, "text_config", config)  # of a text tower alone, the whole of it
         return int(text.max_position_embeddings) - (text.pad_token_id or 0) - 1
 
     @torch.no_grad()

@@ -11,10 +11,17 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel, SpeechT5HifiGan
+from transformers import (
+    AutoTokenizer,
+    ClapFeatureExtractor,
+    ClapModel,
+    ClapTextModelWithProjection,
+    SpeechT5HifiGan,
+)
 
+from musicgen_ldm import GenerateRequest, MusicLDM
 from musicgen_ldm.checkpoint import Checkpoint, identity, initialise, load, resolve, save, verify
-from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.errors import CheckpointError, OutputError
 from musicgen_ldm.models.bridge import Bridge
 
 
@@ -129,6 +136,34 @@ def test_other_head_counts_are_left_alone(folder: Path) -> None:
     assert load(folder).unet.config.attention_head_dim == 2
 
 
+def test_audioldm_folders_hold_the_text_tower_alone(
+    folder: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    """`cvssp/audioldm` and its like: other text encoder, no feature extractor."""
+    whole = tiny_checkpoint.clap.model
+    tower = ClapTextModelWithProjection(whole.config.text_config)
+    names = tower.state_dict().keys()
+    tower.load_state_dict({k: v for k, v in whole.state_dict().items() if k in names})
+    for part in ("text_encoder", "feature_extractor"):
+        shutil.rmtree(folder / part)
+    tower.save_pretrained(folder / "text_encoder")
+    published(folder, heads=8)
+    edit_index(folder, "text_encoder", ["transformers", "ClapTextModelWithProjection"])
+
+    loaded = load(folder)
+    assert loaded.clap.dim == 32
+    assert torch.equal(loaded.clap.text(["a tune"]), tiny_checkpoint.clap.text(["a tune"]))
+    take = MusicLDM(loaded, device="cpu").generate(
+        GenerateRequest(prompt="a tune", seconds=1, sampling={"steps": 1})
+    )[0]
+    assert "text_fit" not in take.scores
+
+
+def edit_index(folder: Path, part: str, value: object) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {part: value}))
+
+
 def test_position_ids_of_old_files_are_tolerated(folder: Path) -> None:
     file = folder / "text_encoder" / "model.safetensors"
     tensors = load_file(file)
@@ -173,12 +208,26 @@ def test_pickles_are_refused(folder: Path) -> None:
             "unet",
         ),
         (lambda f: (f / "model_index.json").unlink(), "no model_index.json"),
+        (lambda f: (f / "model_index.json").write_text("{}"), "names no class for text_encoder"),
+        (lambda f: edit_index(f, "scheduler", ["diffusers", "Magic"]), "Magic is no scheduler"),
+        (lambda f: edit_index(f, "scheduler", ["diffusers", "logging"]), "logging is no scheduler"),
+        (lambda f: (f / "tokenizer" / "tokenizer_config.json").write_text("[]"), "tokenizer: can"),
+        (lambda f: (f / "tokenizer" / "tokenizer.json").write_text("{}"), "tokenizer: can"),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"model": {"mel": 5}}'), "model.mel"),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"sampling": 5}'), "sampling: "),
+        (lambda f: make_bridge(f, "{}"), "cannot be read as a bridge"),
+        (lambda f: make_bridge(f, '{"mode": "magic"}'), "cannot be read as a bridge"),
     ],
 )
 def test_damaged_folders(folder: Path, damage: object, message: str) -> None:
     damage(folder)  # type: ignore[operator]
     with pytest.raises(CheckpointError, match=message):
         load(folder)
+
+
+def make_bridge(folder: Path, settings: str) -> None:
+    Bridge("shift", 30.0, {"offset": torch.ones(32)}).save(folder / "bridge" / "shift")
+    (folder / "bridge" / "shift" / "bridge.json").write_text(settings)
 
 
 def test_unknown_names_list_the_known_ones(
@@ -221,6 +270,6 @@ def test_saving_never_replaces_and_never_leaves_halves(
         raise OSError(28, "full")
 
     monkeypatch.setattr("musicgen_ldm.checkpoint.writing.file_hashes", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OutputError, match=r"new: cannot be written \(.*full.*has space"):
         save(tiny_checkpoint, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
