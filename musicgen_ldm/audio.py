@@ -117,6 +117,14 @@ def peak(samples: FloatArray) -> float:
     return float(np.abs(samples).max()) if samples.size else 0.0
 
 
+def within_full_scale(waveform: Waveform) -> tuple[Waveform, float]:
+    """The sound with a peak of at most 1, and the factor by which it was scaled down."""
+    gain = 1.0 / max(peak(waveform.samples), 1.0)
+    if gain == 1:
+        return waveform, gain
+    return Waveform(waveform.samples * gain, waveform.sample_rate), gain
+
+
 def fit_length(samples: FloatArray, num_samples: int) -> FloatArray:
     """Cut or zero-pad (..., T) on the right to (..., num_samples)."""
     samples = samples[..., :num_samples]

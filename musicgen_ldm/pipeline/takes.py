@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs
+from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs, within_full_scale
 from musicgen_ldm.bank import novelty_threshold
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import GenerateRequest
@@ -56,7 +56,8 @@ class Take:
 def measure(
     waveform: Waveform, request: GenerateRequest, seams_s: tuple[float, ...]
 ) -> dict[str, Any]:
-    """What can be heard of the request, from the sound alone."""
+    """What can be heard of the request, from the sound alone, at the level of its file."""
+    waveform, _ = within_full_scale(waveform)
     health = signal_health(waveform)
     found: dict[str, Any] = {
         "loudness_lufs": _finite(health.loudness_lufs),

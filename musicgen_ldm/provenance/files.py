@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from musicgen_ldm.audio import Waveform, peak
+from musicgen_ldm.audio import Waveform, within_full_scale
 from musicgen_ldm.errors import OutputError
 from musicgen_ldm.provenance.codec import audio_digest, choose_format, encode
 from musicgen_ldm.provenance.record import complete_record, is_record, to_json
@@ -52,14 +52,12 @@ def write_audio(
             False, or the folder cannot be written.
     """
     path = Path(path)
+    check_target(path, subtype=subtype, overwrite=overwrite)
     file_format, libsndfile_subtype = choose_format(path, subtype)
     if waveform.samples.shape[1] == 0:
         raise OutputError(f"{path}: the waveform holds no samples; there is nothing to write")
-    sidecar = sidecar_path(path)
-    _check_targets(path, sidecar, overwrite)
 
-    gain = min(1.0, 1.0 / max(peak(waveform.samples), 1.0))
-    safe = Waveform(waveform.samples * gain, waveform.sample_rate) if gain < 1 else waveform
+    safe, gain = within_full_scale(waveform)
     with uninterrupted():
         data = encode(safe, path, file_format, libsndfile_subtype)
         digest = audio_digest(data, str(path))
@@ -75,16 +73,33 @@ def write_audio(
     full_record = complete_record(record, audio, mark=mark)
     data = embed(data, file_format.name, to_json(full_record), mark=mark)
     text = to_json(full_record, indent=2) + "\n"
-    write_atomically({path: data, sidecar: text.encode()}, overwrite=overwrite)
+    contents = {path: data, sidecar_path(path): text.encode()}
+    write_atomically(contents, overwrite=overwrite)
     return path
 
 
-def _check_targets(path: Path, sidecar: Path, overwrite: bool) -> None:
-    """Refuse early, before anything is encoded."""
-    for target in (path, sidecar):
-        if target.exists() and not overwrite:
-            raise _exists_error(target)
-    if sidecar.exists() and not _holds_record(sidecar):
+def check_target(path: Path, *, subtype: str | None = None, overwrite: bool = False) -> None:
+    """Refuse, before any work, a target that `write_audio` would refuse after it.
+
+    Args:
+        path: See `write_audio`.
+        subtype: See `write_audio`.
+        overwrite: See `write_audio`.
+
+    Raises:
+        OutputError: If the format is unknown or lacks that depth, or a file is in the way.
+    """
+    choose_format(path, subtype)
+    sidecar = sidecar_path(path)
+    try:
+        existing = [target for target in (path, sidecar) if target.exists()]
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); choose another name or folder"
+        ) from error
+    if existing and not overwrite:
+        raise _exists_error(existing[0])
+    if sidecar in existing and not _holds_record(sidecar):
         raise OutputError(
             f"{sidecar}: exists and is no record of this package, so it is not replaced; "
             f"choose another name than {path.name}"

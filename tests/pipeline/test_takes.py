@@ -95,3 +95,11 @@ def test_sound_that_begins_in_silence_is_measured_as_far_as_it_goes() -> None:
     assert "bpm" not in found
     assert found["seam"] == 0.0
     assert "gaps" in found["faults"]
+
+
+def test_loud_sound_is_measured_as_it_will_be_written() -> None:
+    tone = 1.7 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)
+    loud = Waveform(tone[None].astype(np.float32), 16_000)
+    assert measure(loud, GenerateRequest(prompt="a"), ())["faults"] == []
+    flat = Waveform(loud.samples.clip(-1, 1), 16_000)
+    assert measure(flat, GenerateRequest(prompt="a"), ())["faults"] == ["clipped"]
