@@ -16,4 +16,4 @@ def run(args: argparse.Namespace) -> None:
     """Serve the page until interrupted."""
     from musicgen_ldm.ui.serve import serve
 
-    serve(args)
+    serve(args, announce=print)

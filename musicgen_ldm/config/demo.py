@@ -16,6 +16,8 @@ class DemoConfig:
         host: Address to listen on; loopback unless asked otherwise.
         port: TCP port.
         auth: "user:password", or None for a page that needs none.
+        auth_file: Text file with one "user:password" a line, for several users and for a password
+            that the list of processes does not show; adds to `auth`.
         max_seconds: Longest rendering.
         max_takes: Most takes in one request.
         max_prompts: Most lines of a batch file.
@@ -35,6 +37,7 @@ class DemoConfig:
     host: str = "127.0.0.1"
     port: int = 7860
     auth: str | None = None
+    auth_file: Path | None = None
     max_seconds: float = 60.0
     max_takes: int = 4
     max_prompts: int = 50
@@ -49,15 +52,35 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the first request."""
-        if self.auth is not None and not all(self.auth.partition(":")):
-            raise ConfigError("--auth needs USER:PASSWORD, both not empty")
+        self.credentials  # noqa: B018, raises
         if not 0 < self.port < 65_536:
             raise ConfigError(f"--port is {self.port}; give a number from 1 to 65535")
 
     @property
     def credentials(self) -> list[tuple[str, str]] | None:
-        """User and password, None when the page is open."""
-        if self.auth is None:
-            return None
-        user, _, password = self.auth.partition(":")
-        return [(user, password)]
+        """Users with their passwords, None when the page is open.
+
+        Raises:
+            ConfigError: If a line is no USER:PASSWORD, or the file cannot be read.
+        """
+        given = [] if self.auth is None else [("--auth", self.auth)]
+        if self.auth_file is not None:
+            given += _numbered_lines(self.auth_file)
+            if not given:  # an empty file must not open the page
+                raise ConfigError(f"{self.auth_file}: names no user; write USER:PASSWORD lines")
+        return [_credential(where, text) for where, text in given] or None
+
+
+def _numbered_lines(path: Path) -> list[tuple[str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text; give --auth-file a file") from error
+    return [(f"{path}:{n}", line) for n, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _credential(where: str, text: str) -> tuple[str, str]:
+    user, _, password = text.strip().partition(":")
+    if not user or not password:
+        raise ConfigError(f"{where} needs USER:PASSWORD, both not empty")
+    return user, password

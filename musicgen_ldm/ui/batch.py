@@ -8,14 +8,17 @@ from typing import Any
 
 import gradio as gr
 
+from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline import Take
 from musicgen_ldm.prompts import read_prompts
 from musicgen_ldm.provenance import sidecar_path
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.library import Entry
-from musicgen_ldm.ui.takes import Updates, Visitors
+from musicgen_ldm.ui.limits import check
+from musicgen_ldm.ui.served import bold
+from musicgen_ldm.ui.takes import RENDERING, Updates
+from musicgen_ldm.ui.visitors import Visitors
 
 
 def build_batch(visitors: Visitors) -> None:
@@ -31,22 +34,24 @@ def build_batch(visitors: Visitors) -> None:
         if path is None:
             yield {status: texts.NO_FILE}
             return
-        library, stop = visitors.library(visitor), visitors.start(visitor)
         entries: list[Entry] = []
         said = None
-        try:
-            requests = requests_of(Path(path), visitors)
-            for number, request in enumerate(requests, start=1):
-                if stop.is_set():
-                    break
-                yield {status: f"{number} / {len(requests)}: {request.prompt}"}
-                for message in visitors.engine.render(request, visitors.name(visitor), stop):
-                    if isinstance(message, Take):
-                        entries.append(library.add(message))
-        except MusicGenError as error:
-            said = f"**{error}**"
-        if stop.is_set():
-            said = texts.STOPPED
+        with visitors.running(visitor) as stop:
+            try:
+                requests = requests_of(Path(path), visitors.engine.config)
+                for number, request in enumerate(requests, start=1):
+                    if stop.is_set():
+                        break
+                    step = texts.BATCH_STEP.format(
+                        number=number, total=len(requests), prompt=request.prompt
+                    )
+                    for taken in visitors.rendered(request, visitor, stop):
+                        entries += taken
+                        yield {status: step}
+            except MusicGenError as error:
+                said = bold(error)
+            if stop.is_set():
+                said = texts.STOPPED
         yield {status: said or texts.BATCH_DONE.format(count=len(entries))}
         if entries:
             # gradio has copied the archive when it asks for the next value.
@@ -54,28 +59,27 @@ def build_batch(visitors: Visitors) -> None:
                 archive = zipped(entries, Path(folder) / "music.zip")
                 yield {result: gr.update(value=str(archive), visible=True)}
 
-    run.click(render, prompts, [status, result], api_visibility="private")
+    run.click(render, prompts, [status, result], **RENDERING)
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
 
 
-def requests_of(path: Path, visitors: Visitors) -> list[GenerateRequest]:
+def requests_of(path: Path, config: DemoConfig) -> list[GenerateRequest]:
     """The requests of a prompts file, all checked before the first is rendered.
 
     Raises:
         RequestError: If a line is wrong, names a file of this machine, or there are too many.
     """
     lines = [values for _, values in read_prompts(path)]
-    limit = visitors.engine.config.max_prompts
-    if len(lines) > limit:
-        raise RequestError(texts.BATCH_TOO_LONG.format(count=len(lines), limit=limit))
+    if len(lines) > config.max_prompts:
+        raise RequestError(texts.BATCH_TOO_LONG.format(count=len(lines), limit=config.max_prompts))
     requests = []
     for values in lines:
         plain: dict[str, Any] = {name: v for name, v in values.items() if name != "id"}
         request = GenerateRequest.from_json(plain)
         if request.source_files:
             # A visitor's text must not open files on the server.
-            raise RequestError("a prompts file on this page holds words only, no file names")
-        visitors.engine.check(request)
+            raise RequestError(texts.WORDS_ONLY)
+        check(request, config)
         requests.append(request)
     return requests
 

@@ -3,21 +3,24 @@
 import logging
 import queue
 import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from musicgen_ldm.config.demo import DemoConfig
-from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.config.generation import DEFAULT_STRENGTH, GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.pipeline import MusicLDM, Take
 from musicgen_ldm.sampling import Progress
 from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.limits import check, drawn_s
+from musicgen_ldm.ui.line import Line
+from musicgen_ldm.ui.speed import Speed
 
 logger = logging.getLogger(__name__)
 
-WAIT_S = 0.2  # between two looks at whether a waiting visitor has gone
+WAIT_S = 0.5  # between two looks at whether a waiting visitor has gone
+WARM_UP = GenerateRequest(prompt="warm-up", seconds=2.5, sampling={"steps": 2})
 
 
 class Stopped(Exception):
@@ -25,11 +28,32 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A request has not begun.
+
+    Attributes:
+        ahead: Requests before it; 0 while it waits for the model to be loaded.
+    """
+
+    ahead: int
+
+
+@dataclass(frozen=True)
 class Step:
-    """Progress of a rendering; `progress` is None while it waits for its turn."""
+    """A request is being rendered.
+
+    Attributes:
+        take: Index of the take.
+        progress: Its last step.
+        model: What renders it; another one may have been loaded since.
+    """
 
     take: int
-    progress: Progress | None
+    progress: Progress
+    model: MusicLDM
+
+
+Message = Waiting | Step | Take
 
 
 class Engine:
@@ -41,28 +65,39 @@ class Engine:
         self.model: MusicLDM | None = None
         self.failure: str | None = None
         self.name = config.checkpoint
-        self._turn = threading.Lock()
-        self._waiting: Counter[str] = Counter()
-        self._guard = threading.Lock()
+        self.line = Line(most=config.max_queue, most_per_user=config.max_waiting_per_user)
+        self._wanted = config.checkpoint
+        self._loading = threading.Lock()
         self._loaded = threading.Event()
-        self._seconds_per_step: float | None = None  # of one second of music
+        self._closed = threading.Event()
+        self._speed: Speed | None = None
 
     def load(self, name: str) -> None:
-        """Load a checkpoint in the background; the old one serves until the new one is ready."""
+        """Load a checkpoint in the background; the old one is kept if that fails."""
+        self._wanted, self.failure = name, None
         self._loaded.clear()
         threading.Thread(target=self._load, args=(name,), daemon=True).start()
 
     def _load(self, name: str) -> None:
-        try:
-            model = MusicLDM.from_pretrained(name, device=self.config.device)
-        except Exception as error:  # whatever it is, waiting visitors must learn of it
-            logger.info("%s was not loaded", name, exc_info=error)
-            self.failure = str(error)
-        else:
-            with self._turn:
-                self.model, self.name, self.failure = model, name, None
-                self._seconds_per_step = None
-        self._loaded.set()
+        with self._loading:
+            if name != self._wanted:
+                return  # another one was asked for meanwhile, and its thread waits here
+            try:
+                model = MusicLDM.from_pretrained(name, device=self.config.device)
+                # The first take pays for caches and kernels, and shows how fast the machine is.
+                for _ in self._rendered(WARM_UP, model, threading.Event()):
+                    pass
+            except Exception as error:  # whatever it is, waiting visitors must learn of it
+                logger.info("%s was not loaded", name, exc_info=error)
+                self.failure = str(error)
+            else:
+                self.model, self.name = model, name
+            if name == self._wanted:
+                self._loaded.set()
+
+    def close(self) -> None:
+        """End what is running and begin nothing any more."""
+        self._closed.set()
 
     @property
     def is_ready(self) -> bool:
@@ -70,17 +105,12 @@ class Engine:
         return self.model is not None and self._loaded.is_set()
 
     @property
-    def waiting(self) -> int:
-        """Requests that wait or run."""
-        return self._waiting.total()
-
-    @property
     def state(self) -> str:
         """A sentence about the model."""
+        if not self._loaded.is_set():
+            return texts.LOADING
         if self.failure is not None:
             return texts.FAILED.format(reason=self.failure)
-        if not self.is_ready:
-            return texts.LOADING
         return texts.READY.format(name=self.name)
 
     def ready_model(self) -> MusicLDM:
@@ -95,61 +125,48 @@ class Engine:
         return self.model
 
     def estimate_s(self, request: GenerateRequest) -> float | None:
-        """Expected wall seconds of a request; None before the first rendering."""
-        if self._seconds_per_step is None or self.model is None:
+        """Expected wall seconds of a request; None before a model is loaded."""
+        if self._speed is None or self.model is None:
             return None
-        steps = self.model.sampling(request).steps
-        return self._seconds_per_step * steps * request.length_s * request.takes
+        steps: float = self.model.sampling(request).steps
+        if request.init is not None and not request.repaint:
+            steps *= DEFAULT_STRENGTH if request.strength is None else request.strength
+        return request.takes * self._speed.take_s(round(steps), drawn_s(request))
 
-    def check(self, request: GenerateRequest) -> None:
-        """Refuse what exceeds the page's limits.
-
-        Raises:
-            RequestError: With the limit and what was asked.
-        """
-        if request.length_s > self.config.max_seconds:
-            raise RequestError(
-                texts.TOO_LONG.format(limit=self.config.max_seconds, seconds=request.length_s)
-            )
-        if request.takes > self.config.max_takes:
-            raise RequestError(
-                texts.TOO_MANY.format(limit=self.config.max_takes, takes=request.takes)
-            )
+    def left_s(self, request: GenerateRequest, step: Step) -> float | None:
+        """Expected wall seconds until a request that is being rendered is done."""
+        if self._speed is None:
+            return None
+        progress, music_s = step.progress, drawn_s(request)
+        whole = request.first_take + request.takes - 1 - step.take
+        this = self._speed.take_s(progress.total - progress.step, music_s)
+        return this + whole * self._speed.take_s(progress.total, music_s)
 
     def render(
         self, request: GenerateRequest, user: str, stop: threading.Event
-    ) -> Iterator[Step | Take]:
-        """Steps and takes of a request as they come; ends early when `stop` is set.
+    ) -> Iterator[Message]:
+        """What happens to a request, as it happens; ends early when `stop` is set.
 
         Raises:
             MusicGenError: Whatever the rendering raises, and when the visitor waits too often.
         """
-        self.check(request)
-        with self._admitted(user):
-            while not self._turn.acquire(timeout=WAIT_S):
-                yield Step(0, None)
-                if stop.is_set():
+        check(request, self.config)
+        with self.line.place(user) as place:
+            while (ahead := self.line.ahead(place, WAIT_S)) or not self._loaded.wait(WAIT_S):
+                yield Waiting(ahead)
+                if stop.is_set() or self._closed.is_set():
                     return
-            try:
-                yield from self._run(request, stop)
-            finally:
-                self._turn.release()
+            yield from self._rendered(request, self.ready_model(), stop)
 
-    def _run(self, request: GenerateRequest, stop: threading.Event) -> Iterator[Step | Take]:
-        model = self.ready_model()
+    def _rendered(
+        self, request: GenerateRequest, model: MusicLDM, stop: threading.Event
+    ) -> Iterator[Step | Take]:
         messages: queue.Queue[Step | Take | BaseException | None] = queue.Queue()
-
         gone = threading.Event()
-
-        def watch(take: int, progress: Progress) -> None:
-            if stop.is_set() or gone.is_set():
-                raise Stopped
-            messages.put(Step(take, progress))
 
         def work() -> None:
             try:
-                for take in model.iterate(request, on_progress=watch):
-                    messages.put(take)
+                self._draw(request, model, messages, (stop, gone, self._closed))
                 messages.put(None)
             except BaseException as error:
                 messages.put(error)
@@ -167,8 +184,6 @@ class Engine:
                     raise RequestError(
                         texts.BROKEN.format(kind=type(message).__name__)
                     ) from message
-                if isinstance(message, Take):
-                    self._measure(request, model, message)
                 yield message
         finally:
             # A visitor who closes the page ends this generator; the worker must end too, before
@@ -176,20 +191,27 @@ class Engine:
             gone.set()
             worker.join()
 
-    def _measure(self, request: GenerateRequest, model: MusicLDM, take: Take) -> None:
-        steps = model.sampling(request).steps
-        self._seconds_per_step = take.record["render_s"] / steps / take.waveform.seconds
+    def _draw(
+        self,
+        request: GenerateRequest,
+        model: MusicLDM,
+        messages: "queue.Queue[Step | Take | BaseException | None]",
+        stops: tuple[threading.Event, ...],
+    ) -> None:
+        """Render into a queue and learn how fast that was."""
+        music_s = drawn_s(request)
+        begin_s, steps_s = time.perf_counter(), list[float]()
 
-    @contextmanager
-    def _admitted(self, user: str) -> Iterator[None]:
-        with self._guard:
-            if self._waiting[user] >= self.config.max_waiting_per_user:
-                raise RequestError(texts.BUSY.format(count=self._waiting[user]))
-            if self._waiting.total() >= self.config.max_queue:
-                raise RequestError(texts.BUSY.format(count=self._waiting.total()))
-            self._waiting[user] += 1
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._waiting[user] -= 1
+        def watch(take: int, progress: Progress) -> None:
+            if any(stop.is_set() for stop in stops):
+                raise Stopped
+            steps_s.append(time.perf_counter())
+            messages.put(Step(take, progress, model))
+
+        for take in model.iterate(request, on_progress=watch):
+            end_s = time.perf_counter()
+            if steps_s:
+                self._speed = Speed.of_take(begin_s, steps_s, end_s, music_s)
+            begin_s = end_s
+            steps_s.clear()
+            messages.put(take)

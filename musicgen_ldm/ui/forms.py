@@ -12,6 +12,7 @@ FIELDS = (
     "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
 )  # fmt: skip
 CHECKPOINT_DEFAULT = "from the checkpoint"
+DICE_SIDES = 2**31  # seeds that a roll chooses from
 
 
 def request_of(values: Mapping[str, Any]) -> GenerateRequest:

@@ -1,15 +1,19 @@
 """History: what was made before, and files that come back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from musicgen_ldm.errors import MusicGenError, RequestError
+from musicgen_ldm.pipeline import MusicLDM
 from musicgen_ldm.provenance import verify
 from musicgen_ldm.ui import forms, texts
-from musicgen_ldm.ui.library import Library
+from musicgen_ldm.ui.library import Entry, Library
 from musicgen_ldm.ui.pictures import describe
-from musicgen_ldm.ui.takes import Visitors
+from musicgen_ldm.ui.served import as_toast, bold, copy_of
+from musicgen_ldm.ui.takes import TakesPanel, Updates
+from musicgen_ldm.ui.visitors import Visitors
 
 ID_COLUMN = len(texts.HISTORY_HEADERS) - 1
 
@@ -28,8 +32,24 @@ def rows(library: Library, words: str, only_favourites: bool) -> list[list[str]]
     ]
 
 
-def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> None:
-    """The tab's components and actions."""
+def build_history(
+    visitors: Visitors,
+    fields: dict[str, Any],
+    panel: TakesPanel,
+    tabs: gr.Tabs,
+    page: gr.Blocks,
+    tab: gr.Tab,
+) -> None:
+    """The tab's components and actions.
+
+    Args:
+        visitors: Whose folders are listed.
+        fields: Of the Create form, where settings come back to.
+        panel: Of the Create form, where a take is worked on again.
+        tabs: All tabs, to turn to the Create form.
+        page: Whose opening lists the history.
+        tab: Of the history, which lists it anew.
+    """
     with gr.Row():
         words = gr.Textbox(label=texts.SEARCH)
         favourites = gr.Checkbox(label=texts.ONLY_FAVOURITES)
@@ -45,12 +65,13 @@ def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> 
     audio = gr.Audio(interactive=False, type="filepath", visible=False, label=texts.TAB_HISTORY)
     sentence = gr.Markdown()
     with gr.Row():
+        work_on = gr.Button(texts.WORK_ON)
         reuse = gr.Button(texts.REUSE)
         keep = gr.Button(texts.FAVOURITE)
         delete = gr.Button(texts.DELETE, variant="stop")
     dropped = gr.File(label=texts.DROP, type="filepath", file_types=["audio"], elem_id="drop")
     verdict = gr.Markdown(elem_id="verdict")
-    form = [fields[name] for name in forms.FIELDS]
+    form = [*(fields[name] for name in forms.FIELDS), fields["lock"]]
 
     def listed(query: str, only: bool, visitor: gr.Request) -> list[list[str]]:
         return rows(visitors.library(visitor), query, only)
@@ -58,16 +79,21 @@ def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> 
     def select(event: gr.SelectData, visitor: gr.Request) -> tuple[str, Any, str]:
         entry = _entry(visitors.library(visitor), event.row_value[ID_COLUMN])
         text = describe(entry.record["seconds"], entry.record)
-        return entry.id, gr.update(value=str(entry.path), visible=True), text
+        return entry.id, gr.update(value=copy_of(entry.path), visible=True), text
 
     def use(name: str | None, visitor: gr.Request) -> list[Any]:
         record = _entry(visitors.library(visitor), name).record
-        return [*forms.values_of(record).values(), gr.Tabs(selected="create")]
+        return [*forms.values_of(record).values(), True, gr.Tabs(selected="create")]
+
+    def work(name: str | None, visitor: gr.Request) -> Updates:
+        entry = _entry(visitors.library(visitor), name)
+        return panel.shown([entry]) | {panel.status: "", tabs: gr.Tabs(selected="create")}
 
     def toggle(name: str | None, query: str, only: bool, visitor: gr.Request) -> list[list[str]]:
         library = visitors.library(visitor)
         entry = _entry(library, name)
-        library.set_favourite(entry.id, not entry.is_favourite)
+        with as_toast():
+            library.set_favourite(entry.id, not entry.is_favourite)
         return rows(library, query, only)
 
     def remove(name: str | None, query: str, only: bool, visitor: gr.Request) -> tuple:
@@ -78,23 +104,28 @@ def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> 
     def check(path: str | None) -> list[Any]:
         if path is None:
             return ["", *[gr.skip()] * len(form)]
+        said = texts.FOREIGN
         try:
             found = verify(path)
+            if found.record is not None:
+                values = forms.values_of(found.record).values()
+                return [origin(found.record, found.intact, visitors.engine.model), *values, True]
         except MusicGenError as error:
-            return [f"**{error}**", *[gr.skip()] * len(form)]
-        if found.record is None or "request" not in found.record:
-            return [texts.FOREIGN, *[gr.skip()] * len(form)]
-        said = texts.VERIFIED if found.intact else texts.ALTERED
-        facts = describe(found.record["seconds"], found.record)
-        text = f"{said}\n\n> {found.record['prompt']}\n\n{facts}"
-        return [text, *forms.values_of(found.record).values()]
+            said = bold(error)
+        except (KeyError, TypeError, ValueError):
+            said = texts.DAMAGED  # a record that was edited, or of another version
+        return [said, *[gr.skip()] * len(form)]
 
     query = [words, favourites]
     gr.on(
-        [refresh.click, words.submit, favourites.change], listed, query, table,
+        [page.load, tab.select, refresh.click, words.submit, favourites.change],
+        listed,
+        query,
+        table,
         api_visibility="private",
-    )  # fmt: skip
+    )
     table.select(select, None, [chosen, audio, sentence], api_visibility="private")
+    work_on.click(work, chosen, [*panel.outputs, tabs], api_visibility="private")
     reuse.click(use, chosen, [*form, tabs], api_visibility="private")
     keep.click(toggle, [chosen, *query], table, api_visibility="private")
     delete.click(
@@ -103,7 +134,21 @@ def build_history(visitors: Visitors, fields: dict[str, Any], tabs: gr.Tabs) -> 
     dropped.change(check, dropped, [verdict, *form], api_visibility="private")
 
 
-def _entry(library: Library, name: str | None) -> Any:
-    if name is None:
-        raise RequestError(texts.NO_TAKE)
-    return library.get(name)
+def origin(record: Mapping[str, Any], is_intact: bool, model: MusicLDM | None) -> str:
+    """Markdown: where one of our files comes from, and what it is."""
+    made_with = texts.MADE_WITH.format(
+        name=record["checkpoint"]["name"], seed=record["seed"], take=record["take"]
+    )
+    if model is not None:
+        is_its_own = record["checkpoint"]["sha256"] == model.identity
+        made_with += " " + (texts.THIS_MODEL if is_its_own else texts.OTHER_MODEL)
+    said = texts.VERIFIED if is_intact else texts.ALTERED
+    facts = describe(record["seconds"], record)
+    return f"{said} {made_with}\n\n> {record['prompt']}\n\n{facts}"
+
+
+def _entry(library: Library, name: str | None) -> Entry:
+    with as_toast():
+        if name is None:
+            raise RequestError(texts.NO_TAKE)
+        return library.get(name)

@@ -5,7 +5,6 @@ restart and a copied folder. Names are made here, never taken from a visitor.
 """
 
 import json
-import os
 import re
 import secrets
 import time
@@ -19,9 +18,10 @@ from musicgen_ldm.audio import read_audio
 from musicgen_ldm.errors import OutputError, RequestError
 from musicgen_ldm.pipeline import Take
 from musicgen_ldm.provenance import read_record, sidecar_path, write_audio
+from musicgen_ldm.ui import texts
 
 SUFFIX = ".flac"
-FAVOURITES = "favourites.txt"
+MARK = ".favourite"  # ends the empty file beside a favourite
 ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 EVERYBODY = "local"
 
@@ -67,9 +67,9 @@ class Library:
         Raises:
             RequestError: If it is no id or there is no such file.
         """
-        path = self.folder / f"{name}{SUFFIX}"
-        if not ID_PATTERN.fullmatch(name) or not path.is_file():
-            raise RequestError("this take is no longer in the history; refresh the list")
+        path = self._path(name)
+        if not path.is_file():
+            raise RequestError(texts.GONE)
         return Entry(name, path, read_record(path), name in self.favourites())
 
     def search(self, words: str = "", *, only_favourites: bool = False) -> list[Entry]:
@@ -84,20 +84,23 @@ class Library:
         ]
 
     def set_favourite(self, name: str, keep: bool) -> None:
-        """Mark or unmark a take."""
-        self.get(name)
-        names = self.favourites() | {name} if keep else self.favourites() - {name}
-        target = self.folder / FAVOURITES
-        partial = target.with_suffix(".partial")
-        partial.write_text("\n".join(sorted(names)) + "\n", encoding="utf-8")
-        os.replace(partial, target)
+        """Mark or unmark a take.
+
+        Raises:
+            RequestError: If there is no such take.
+            OutputError: If the mark cannot be written.
+        """
+        mark = self.get(name).path.with_suffix(MARK)
+        try:
+            mark.touch() if keep else mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{mark}: cannot be written ({error.strerror})") from error
 
     def delete(self, name: str) -> None:
-        """Remove a take and its record."""
-        entry = self.get(name)
-        self.set_favourite(name, False)
-        sidecar_path(entry.path).unlink(missing_ok=True)
-        entry.path.unlink(missing_ok=True)
+        """Remove a take, its record and its mark; nothing if it is gone already."""
+        path = self._path(name)
+        for file in (path, sidecar_path(path), path.with_suffix(MARK)):
+            file.unlink(missing_ok=True)
 
     def convert(self, name: str, suffix: str, folder: Path) -> Path:
         """A copy of a take in another format, with its record inside."""
@@ -107,8 +110,12 @@ class Library:
 
     def favourites(self) -> set[str]:
         """Ids that are kept."""
-        file = self.folder / FAVOURITES
-        return set(file.read_text(encoding="utf-8").split()) if file.is_file() else set()
+        return {mark.stem for mark in self.folder.glob(f"*{MARK}")}
+
+    def _path(self, name: str) -> Path:
+        if not ID_PATTERN.fullmatch(name):
+            raise RequestError(texts.GONE)
+        return self.folder / f"{name}{SUFFIX}"
 
     def _files(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for path in sorted(self.folder.glob(f"*{SUFFIX}"), reverse=True):
@@ -131,7 +138,10 @@ def prune(outputs: Path, *, keep_days: float, keep_mb: float) -> int:
     for library in [Library(path) for path in outputs.glob("*") if path.is_dir()]:
         favourites = library.favourites()
         for path in library.folder.glob(f"*{SUFFIX}"):
-            status = path.stat()
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # its owner has just deleted it
             total += status.st_size
             if path.stem not in favourites and ID_PATTERN.fullmatch(path.stem):
                 candidates.append((status.st_mtime, status.st_size, library, path.stem))

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
 from musicgen_ldm.config.demo import DemoConfig
 
@@ -11,6 +12,7 @@ HELP = {
     "host": "address to listen on; 0.0.0.0 opens the page to the network",
     "port": "TCP port",
     "auth": "USER:PASSWORD; without it the page needs none",
+    "auth_file": "text file with one USER:PASSWORD a line, for several users",
     "max_seconds": "longest rendering",
     "max_takes": "most takes in one request",
     "max_prompts": "most lines of a batch file",
@@ -23,7 +25,7 @@ HELP = {
     "train_audio": "folder of the training manifest, to hear clips near to a take",
     "mcp": "be a tool for agents too (Model Context Protocol); needs the extra of that name",
 }
-TYPES = {"auth": str}
+TYPES = {"auth": str, "auth_file": Path}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,18 +7,19 @@ from typing import Any
 import gradio as gr
 
 from musicgen_ldm.checkpoint import known_names
-from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS, GenerateRequest
+from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
 from musicgen_ldm.config.signal import CLIP_SECONDS
-from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline import Take
+from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.api import add_api
 from musicgen_ldm.ui.batch import build_batch
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.history import build_history
-from musicgen_ldm.ui.takes import TakesPanel, Updates, Visitors
+from musicgen_ldm.ui.served import bold
+from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.transform import build_transform
+from musicgen_ldm.ui.visitors import Visitors
 
-DICE_SIDES = 2**31
 STATE_EVERY_S = 1.0  # how often the page asks whether the model is loaded
 
 
@@ -34,7 +35,8 @@ def build_page(engine: Engine) -> gr.Blocks:
         title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)
     ) as page:
         gr.Markdown(f"# {texts.TITLE}\n{texts.INTRO}")
-        state = gr.Markdown(engine.state, elem_id="state")
+        # Its first change, when the model is loaded, also fills in the estimate.
+        state = gr.Markdown(texts.LOADING, elem_id="state")
         timer = gr.Timer(STATE_EVERY_S)
         timer.tick(
             lambda: engine.state, None, state, api_visibility="private", show_progress="hidden"
@@ -42,11 +44,11 @@ def build_page(engine: Engine) -> gr.Blocks:
         with gr.Tabs() as tabs:
             with gr.Tab(texts.TAB_CREATE, id="create"):
                 fields = _create_form(engine)
-                panel, make, cancel = _create_buttons(engine, visitors, fields)
+                panel, make, cancel = _create_buttons(engine, visitors, fields, state)
             with gr.Tab(texts.TAB_TRANSFORM, id="transform"):
                 build_transform(visitors, fields)
-            with gr.Tab(texts.TAB_HISTORY, id="history"):
-                build_history(visitors, fields, tabs)
+            with gr.Tab(texts.TAB_HISTORY, id="history") as tab:
+                build_history(visitors, fields, panel, tabs, page, tab)
             with gr.Tab(texts.TAB_BATCH, id="batch"):
                 build_batch(visitors)
             with gr.Tab(texts.TAB_ABOUT, id="about"):
@@ -58,12 +60,12 @@ def build_page(engine: Engine) -> gr.Blocks:
             try:
                 request = forms.request_of(dict(zip(forms.FIELDS, values, strict=True)))
             except (MusicGenError, ValueError) as error:
-                yield {panel.status: f"**{error}**"}
+                yield {panel.status: bold(error)}
                 return
             yield from panel.render(request, visitor)
 
         make.click(
-            lambda locked, seed: seed if locked else random.randrange(DICE_SIDES),
+            lambda locked, seed: seed if locked else random.randrange(forms.DICE_SIDES),
             [fields["lock"], fields["seed"]],
             fields["seed"],
             api_visibility="private",
@@ -72,12 +74,11 @@ def build_page(engine: Engine) -> gr.Blocks:
             _with_visitor(create),
             [fields[name] for name in forms.FIELDS],
             panel.outputs,
-            api_visibility="private",
-            concurrency_limit=config.max_queue,
+            **RENDERING,
         )
         cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
         panel.connect()
-        _add_api(visitors)
+        add_api(visitors)
     return page.queue(max_size=config.max_queue)
 
 
@@ -131,14 +132,16 @@ def _create_form(engine: Engine) -> dict[str, Any]:
         fields["loop"] = gr.Checkbox(label=texts.LOOP)
     with gr.Row(equal_height=True):
         fields["seed"] = gr.Number(0, label=texts.SEED, info=texts.SEED_HINT, precision=0)
-        fields["lock"] = gr.Checkbox(True, label=texts.LOCK)
+        fields["lock"] = gr.Checkbox(label=texts.LOCK, info=texts.LOCK_HINT)
         dice = gr.Button(texts.DICE)
-    dice.click(lambda: random.randrange(DICE_SIDES), None, fields["seed"], api_visibility="private")
+    dice.click(
+        lambda: random.randrange(forms.DICE_SIDES), None, fields["seed"], api_visibility="private"
+    )
     with gr.Accordion(texts.ADVANCED, open=False):
         default = forms.CHECKPOINT_DEFAULT
         fields["sampler"] = gr.Dropdown([default, *SAMPLERS], value=default, label=texts.SAMPLER)
-        fields["steps"] = gr.Number(0, label=texts.STEPS, info=texts.DEFAULTS_HINT, precision=0)
-        fields["guidance"] = gr.Number(0, label=texts.GUIDANCE, info=texts.DEFAULTS_HINT)
+        fields["steps"] = gr.Number(0, label=texts.STEPS, info=texts.STEPS_HINT, precision=0)
+        fields["guidance"] = gr.Number(0, label=texts.GUIDANCE, info=texts.GUIDANCE_HINT)
         fields["interval_start"] = gr.Slider(0, 1, 0, label=texts.INTERVAL_START)
         fields["interval_end"] = gr.Slider(0, 1, 1, label=texts.INTERVAL_END)
         fields["bridge"] = gr.Dropdown(
@@ -148,16 +151,16 @@ def _create_form(engine: Engine) -> dict[str, Any]:
 
 
 def _create_buttons(
-    engine: Engine, visitors: Visitors, fields: dict[str, Any]
+    engine: Engine, visitors: Visitors, fields: dict[str, Any], state: gr.Markdown
 ) -> tuple[TakesPanel, gr.Button, gr.Button]:
-    _estimate_on_change(engine, fields)
+    _estimate_on_change(engine, fields, state)
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="make")
         cancel = gr.Button(texts.CANCEL, variant="stop", elem_id="cancel")
     return TakesPanel(visitors, "create"), make, cancel
 
 
-def _estimate_on_change(engine: Engine, fields: dict[str, Any]) -> None:
+def _estimate_on_change(engine: Engine, fields: dict[str, Any], state: gr.Markdown) -> None:
     estimate = gr.Markdown(texts.ESTIMATE_UNKNOWN, elem_id="estimate")
 
     def update(*values: Any) -> str:
@@ -171,47 +174,13 @@ def _estimate_on_change(engine: Engine, fields: dict[str, Any]) -> None:
         return texts.ESTIMATE.format(seconds=f"{seconds:.0f} s")
 
     gr.on(
-        [fields[name].change for name in ("seconds", "takes", "bars", "bpm", "steps")],
+        [
+            state.change,
+            *(fields[name].change for name in ("seconds", "takes", "bars", "bpm", "steps")),
+        ],
         update,
         [fields[name] for name in forms.FIELDS],
         estimate,
         api_visibility="private",
         show_progress="hidden",
     )
-
-
-def _add_api(visitors: Visitors) -> None:
-    """The documented call for programs, also a tool for agents: sentence in, file out."""
-
-    def generate(
-        prompt: str,
-        seconds: float = CLIP_SECONDS,
-        seed: int = 0,
-        bpm: float = 0.0,
-        key: str = "",
-        request: gr.Request = None,  # type: ignore[assignment]
-    ) -> tuple[str, dict]:
-        """Make music from a sentence.
-
-        Args:
-            prompt: What it should sound like.
-            seconds: Length.
-            seed: The same seed gives the same music again.
-            bpm: Tempo in beats per minute; 0 leaves it to the model.
-            key: For example "A minor"; empty leaves it to the model.
-            request: Filled in by the server.
-
-        Returns:
-            Path of a FLAC file and its record.
-        """
-        asked = GenerateRequest(
-            prompt=prompt, seconds=seconds, seed=seed, bpm=bpm or None, key=key or None
-        )
-        stop = visitors.start(request)
-        for message in visitors.engine.render(asked, visitors.name(request), stop):
-            if isinstance(message, Take):
-                entry = visitors.library(request).add(message)
-                return str(entry.path), entry.record
-        raise RequestError(texts.STOPPED)
-
-    gr.api(generate, api_name="generate")

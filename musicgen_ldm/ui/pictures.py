@@ -15,19 +15,24 @@ from musicgen_ldm.ui import texts
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
 WAVE_COLOUR, GROUND = (98, 196, 176), (16, 20, 28)
-FAULT_WORDS = {
-    "silent": "it is silent",
-    "gaps": "it has long gaps",
-    "clipped": "it is distorted",
-    "dc": "it is off centre",
-}
+DIMMED = 3  # times darker outside a region
 
 
-def picture(waveform: Waveform, mel: MelConfig) -> Image.Image:
-    """Waveform above log-mel spectrogram, time from left to right across the whole width."""
-    wave = _wave(waveform)
+def picture(waveform: Waveform, region: tuple[float, float] | None = None) -> Image.Image:
+    """Waveform above log-mel spectrogram, time from left to right across the whole width.
+
+    Args:
+        waveform: The sound.
+        region: Start and end in seconds of what is lit up; the rest is dimmed.
+    """
+    mel = MelConfig()
     samples = torch.from_numpy(waveform.resampled(mel.sample_rate).mono)[None]
-    return Image.fromarray(np.concatenate([wave, mel_image(log_mel(samples, mel)[0, 0].numpy())]))
+    image = np.concatenate([_wave(waveform), mel_image(log_mel(samples, mel)[0, 0].numpy())])
+    if region is not None:
+        first, last = (round(time_s / waveform.seconds * WIDTH) for time_s in region)
+        image[:, :first] //= DIMMED
+        image[:, last:] //= DIMMED
+    return Image.fromarray(image)
 
 
 def mel_image(mel: np.ndarray) -> np.ndarray:
@@ -54,21 +59,27 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     """One plain sentence about a take, for everybody and for screen readers first."""
     measured, asked = record.get("measured", {}), record.get("request", {})
     scores = record.get("scores", {})
-    tempo = key = loudness = fit = seam = faults = ""
+    parts = [texts.SECONDS.format(seconds)]
     if measured.get("bpm"):
-        tempo = f", about {measured['bpm']:.0f} beats per minute"
-        tempo += f" (asked {asked['bpm']:g})" if asked.get("bpm") else ""
+        parts.append(texts.TEMPO.format(measured["bpm"]) + _asked(asked.get("bpm")))
     if measured.get("key"):
-        key = f", sounds like {measured['key']}"
-        key += f" (asked {asked['key']})" if asked.get("key") else ""
+        parts.append(texts.SOUNDS_LIKE.format(measured["key"]) + _asked(asked.get("key")))
     if measured.get("loudness_lufs") is not None:
-        loudness = f", loudness {measured['loudness_lufs']:.0f} LUFS"
+        parts.append(texts.LOUDNESS.format(measured["loudness_lufs"]))
     if "text_fit" in scores:
-        fit = f", text fit {scores['text_fit']:.2f}"
+        parts.append(texts.TEXT_FIT.format(scores["text_fit"]))
+    if "nearest_training" in scores:
+        parts.append(texts.NEAREST.format(scores["nearest_training"]))
     if "seam" in measured:
-        seam = ", seam inaudible" if measured["seam"] <= 1 else f", seam {measured['seam']:.1f}"
+        is_heard = measured["seam"] > 1
+        parts.append(texts.SEAM.format(measured["seam"]) if is_heard else texts.NO_SEAM)
     if measured.get("faults"):
-        faults = ", but " + " and ".join(FAULT_WORDS[fault] for fault in measured["faults"])
-    return texts.DESCRIPTION.format(
-        seconds=seconds, tempo=tempo, key=key, loudness=loudness, fit=fit, seam=seam, faults=faults
-    )
+        faults = (texts.FAULTS[fault] for fault in measured["faults"])
+        parts.append(texts.BUT + texts.AND.join(faults))
+    return ", ".join(parts) + "."
+
+
+def _asked(value: float | str | None) -> str:
+    if not value:
+        return ""
+    return texts.ASKED.format(value if isinstance(value, str) else f"{value:g}")

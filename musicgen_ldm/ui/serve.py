@@ -1,7 +1,10 @@
 """Serve the page: limits, health, pruning; loopback and no public share unless asked."""
 
 import argparse
+import logging
+import socket
 import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import gradio as gr
@@ -10,7 +13,7 @@ from fastapi import FastAPI
 
 from musicgen_ldm import __version__
 from musicgen_ldm.config.demo import DemoConfig
-from musicgen_ldm.errors import MissingExtraError
+from musicgen_ldm.errors import MissingExtraError, MusicGenError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.library import prune
@@ -18,7 +21,10 @@ from musicgen_ldm.ui.options import config_from
 from musicgen_ldm.ui.page import build_page
 
 PRUNE_EVERY_S = 3_600.0
-SHUTDOWN_S = 2
+SHUTDOWN_S = 1  # for downloads to end after Ctrl-C; an open page would hold on for ever
+QUIET_AT_THE_END = ("uvicorn.error", "asyncio", "gradio", "mcp")
+
+logger = logging.getLogger(__name__)
 # Gradio's teal, from the shade that white is written on (500) downwards two steps darker.
 TEAL = gr.themes.Color(
     "#f0fdfa", "#ccfbf1", "#99f6e4", "#5eead4", "#2dd4bf",
@@ -55,24 +61,27 @@ def build_app(config: DemoConfig) -> FastAPI:
     engine = Engine(config)
     engine.load(config.checkpoint)
     app = FastAPI(title=texts.TITLE, version=__version__)
+    app.state.engine = engine
 
     @app.get("/health")
     def health() -> dict[str, object]:
         """For a load balancer: whether the page is up and the model is ready."""
         return {
-            "status": "failed" if engine.failure else "ready" if engine.is_ready else "loading",
+            "status": "ready" if engine.is_ready else "failed" if engine.failure else "loading",
             "checkpoint": engine.name,
-            "waiting": engine.waiting,
+            "waiting": len(engine.line),
             "version": __version__,
         }
 
+    page = build_page(engine)
+    # Gradio refuses paths that no visitor has uploaded only on a page that it takes for launched.
+    page.has_launched = True
     return gr.mount_gradio_app(
         app,
-        build_page(engine),
+        page,
         path="/",
         auth=config.credentials,
         max_file_size=f"{config.max_upload_mb}mb",
-        allowed_paths=[str(config.outputs.resolve())],
         theme=build_theme(),
         css=CSS,
         footer_links=["api"],
@@ -92,22 +101,54 @@ def build_theme() -> gr.themes.Base:
     )
 
 
-def serve(args: argparse.Namespace) -> None:
-    """Run until interrupted."""
+class Server(uvicorn.Server):
+    """Says where the page is, and ends at once and without a word."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Callable[[str], None]):
+        """Keep what is told at the beginning and what is ended at the end."""
+        super().__init__(config)
+        self._app, self._announce = app, announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then announce the address."""
+        await super().startup(sockets)
+        if self.started:
+            address = f"http://{self.config.host}:{self.config.port}"
+            self._announce(texts.ADDRESS.format(address=address))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the rendering; connections that are cut off now are no errors."""
+        self._app.state.engine.close()
+        for name in QUIET_AT_THE_END:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        await super().shutdown(sockets)
+
+
+def serve(args: argparse.Namespace, *, announce: Callable[[str], None]) -> None:
+    """Run until interrupted.
+
+    Args:
+        args: See `options.add_arguments`.
+        announce: Told the page's address when it can be opened.
+    """
     config = config_from(args)
     _prune_regularly(config)
-    uvicorn.run(
-        build_app(config),
+    app = build_app(config)
+    settings = uvicorn.Config(
+        app,
         host=config.host,
         port=config.port,
         log_level="warning",
-        # An open page holds a connection for ever; Ctrl-C must not wait for it.
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
+    Server(settings, app, announce).run()
 
 
 def _prune_regularly(config: DemoConfig) -> None:
-    prune(config.outputs, keep_days=config.keep_days, keep_mb=config.keep_mb)
+    try:
+        prune(config.outputs, keep_days=config.keep_days, keep_mb=config.keep_mb)
+    except (OSError, MusicGenError) as error:
+        logger.warning("old files were not deleted: %s", error)  # and are tried again
     timer = threading.Timer(PRUNE_EVERY_S, _prune_regularly, args=(config,))
     timer.daemon = True
     timer.start()

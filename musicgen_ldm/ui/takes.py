@@ -1,6 +1,5 @@
 """The results: takes side by side, and what can be done with the chosen one."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,41 +14,18 @@ from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.pipeline import Take
 from musicgen_ldm.ui import forms, texts
-from musicgen_ldm.ui.engine import Engine, Step
-from musicgen_ldm.ui.library import Entry, Library
+from musicgen_ldm.ui.engine import Step, Waiting
+from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.novelty import NoveltyPanel
 from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, picture
+from musicgen_ldm.ui.served import as_toast, bold, copy_of
+from musicgen_ldm.ui.visitors import Visitors
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
 PREVIEW_EVERY = 4  # steps between two previews; each costs one decoding
 Updates = dict[Any, Any]
-
-
-class Visitors:
-    """Who asks, what they own, and how to stop what they started."""
-
-    def __init__(self, engine: Engine) -> None:
-        """Keep the engine's limits at hand."""
-        self.engine = engine
-        self._stops: dict[str, threading.Event] = {}
-
-    def library(self, request: gr.Request) -> Library:
-        """The folder of the visitor."""
-        return Library.of_user(self.engine.config.outputs, request.username)
-
-    def name(self, request: gr.Request) -> str:
-        """Whose requests are counted together."""
-        return request.username or request.session_hash or "api"
-
-    def start(self, request: gr.Request) -> threading.Event:
-        """A fresh stop sign for what the visitor starts now."""
-        stop = self._stops[self.name(request)] = threading.Event()
-        return stop
-
-    def stop(self, request: gr.Request) -> None:
-        """End what the visitor has running."""
-        if stop := self._stops.get(self.name(request)):
-            stop.set()
+# Who waits stands in the engine's line, which tells them; gradio's own need not hold them back.
+RENDERING: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 
 
 class TakesPanel:
@@ -120,22 +96,15 @@ class TakesPanel:
     def connect(self) -> None:
         """Attach the actions."""
         chosen = [self.chosen, self.ids]
-        self.again.click(self._again, chosen, self.outputs, api_visibility="private")
-        self.variation.click(
-            self._variation, [*chosen, self.strength], self.outputs, api_visibility="private"
-        )
-        self.loop_it.click(
-            self._loop_it, [*chosen, self.strength], self.outputs, api_visibility="private"
-        )
-        self.extend.click(
-            self._extend, [*chosen, self.extend_by], self.outputs, api_visibility="private"
-        )
-        self.repaint.click(
-            self._repaint,
-            [*chosen, self.region_start, self.region_end],
-            self.outputs,
-            api_visibility="private",
-        )
+        region = [self.region_start, self.region_end]
+        for button, action, given in (
+            (self.again, self._again, []),
+            (self.variation, self._variation, [self.strength]),
+            (self.loop_it, self._loop_it, [self.strength]),
+            (self.extend, self._extend, [self.extend_by]),
+            (self.repaint, self._repaint, region),
+        ):
+            button.click(action, [*chosen, *given], self.outputs, **RENDERING)
         self.favourite.input(
             self._favourite, [*chosen, self.favourite], self.status, api_visibility="private"
         )
@@ -150,7 +119,7 @@ class TakesPanel:
             image.select(
                 self._click(number),
                 [self.ids, self.region_start, self.region_end],
-                [self.region_start, self.region_end, self.chosen],
+                [self.region_start, self.region_end, self.chosen, image],
                 api_visibility="private",
             )
 
@@ -158,32 +127,36 @@ class TakesPanel:
 
     def render(self, request: GenerateRequest, visitor: gr.Request) -> Iterator[Updates]:
         """Render a request into the slots, as it goes."""
-        library, stop = self.visitors.library(visitor), self.visitors.start(visitor)
         begin = perf_counter()
         entries: list[Entry] = []
         yield self._cleared()
-        try:
-            for message in self.engine.render(request, self.visitors.name(visitor), stop):
-                if isinstance(message, Take):
-                    entries.append(library.add(message))
-                    yield self._shown(entries)
-                else:
-                    yield self._step(message, request)
-        except MusicGenError as error:
-            yield {self.preview: gr.update(visible=False), self.status: f"**{error}**"}
-            return
-        entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
-        done = texts.DONE.format(count=len(entries), seconds=perf_counter() - begin)
-        status = texts.STOPPED if stop.is_set() else done
-        yield self._shown(entries) | {self.status: status}
+        with self.visitors.running(visitor) as stop:
+            try:
+                library = self.visitors.library(visitor)
+                for message in self.engine.render(request, self.visitors.name(visitor), stop):
+                    if isinstance(message, Take):
+                        entries.append(library.add(message))
+                        yield self.shown(entries)
+                    elif isinstance(message, Step):
+                        yield self._step(message, request)
+                    else:
+                        yield {self.status: self._waiting(message)}
+            except MusicGenError as error:
+                yield {self.preview: gr.update(visible=False), self.status: bold(error)}
+                return
+            entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
+            done = texts.DONE.format(count=len(entries), seconds=perf_counter() - begin)
+            status = texts.STOPPED if stop.is_set() else done
+        yield self.shown(entries) | {self.status: status}
 
     def _cleared(self) -> Updates:
         hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
         return hidden | {self.actions: gr.update(visible=False), self.status: texts.WAITING}
 
+    def _waiting(self, message: Waiting) -> str:
+        return texts.AHEAD.format(count=message.ahead) if message.ahead else texts.WAITING
+
     def _step(self, message: Step, request: GenerateRequest) -> Updates:
-        if message.progress is None:
-            return {self.status: texts.WAITING}
         progress = message.progress
         status = texts.STEP.format(
             take=message.take - request.first_take + 1,
@@ -191,31 +164,30 @@ class TakesPanel:
             step=progress.step,
             total=progress.total,
         )
-        estimate = self.engine.estimate_s(request)
-        if estimate is not None:
-            left = estimate / request.takes * (1 - progress.step / progress.total)
-            status += f" ({left:.0f} s left)"
+        left = self.engine.left_s(request, message)
+        if left is not None:
+            status += texts.LEFT.format(seconds=left)
         share = progress.step / progress.total
-        bar = f'<progress value="{share:.3f}" aria-label="progress"></progress>'
+        bar = f'<progress value="{share:.3f}" aria-label="{texts.PROGRESS}"></progress>'
         updates: Updates = {self.status: f"{status}\n\n{bar}"}
         if progress.step % PREVIEW_EVERY == 1:
-            checkpoint = self.engine.ready_model().checkpoint
+            checkpoint = message.model.checkpoint
             clean = progress.clean
             mel = latent_to_mel(checkpoint.vae, clean, clean.shape[2], circular=False)
             image = mel_image(mel[0, 0].cpu().numpy())
             updates[self.preview] = gr.update(value=image, visible=True)
         return updates
 
-    def _shown(self, entries: list[Entry]) -> Updates:
+    def shown(self, entries: list[Entry]) -> Updates:
+        """Entries in the slots, the first one chosen."""
         updates: Updates = {self.preview: gr.update(visible=False)}
-        mel = self.engine.ready_model().checkpoint.mel
         for number, entry in enumerate(entries):
             waveform: Waveform = read_audio(entry.path)
             sentence = describe(waveform.seconds, entry.record)
             updates |= {
                 self.columns[number]: gr.update(visible=True),
-                self.audios[number]: gr.update(value=str(entry.path)),
-                self.pictures[number]: gr.update(value=picture(waveform, mel), alt_text=sentence),
+                self.audios[number]: gr.update(value=copy_of(entry.path)),
+                self.pictures[number]: gr.update(value=picture(waveform), alt_text=sentence),
                 self.sentences[number]: sentence,
             }
         labels = [texts.TAKE.format(number=n) for n in range(1, len(entries) + 1)]
@@ -231,16 +203,18 @@ class TakesPanel:
 
     def _entry(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Entry:
         labels = [texts.TAKE.format(number=n) for n in range(1, len(ids) + 1)]
-        if chosen not in labels:
-            raise RequestError(texts.NO_TAKE)
-        return self.visitors.library(visitor).get(ids[labels.index(chosen)])
+        with as_toast():
+            if chosen not in labels:
+                raise RequestError(texts.NO_TAKE)
+            return self.visitors.library(visitor).get(ids[labels.index(chosen)])
 
     def _work_on(
         self, chosen: str | None, ids: list[str], visitor: gr.Request, **changes: Any
     ) -> Iterator[Updates]:
         entry = self._entry(chosen, ids, visitor)
         role = "continue_file" if "seconds" in changes else "init"
-        request = forms.on_take(entry.record, {role: str(entry.path), **changes})
+        with as_toast():
+            request = forms.on_take(entry.record, {role: str(entry.path), **changes})
         yield from self.render(request, visitor)
 
     def _again(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
@@ -268,7 +242,8 @@ class TakesPanel:
 
     def _favourite(self, chosen: str, ids: list[str], keep: bool, visitor: gr.Request) -> str:
         entry = self._entry(chosen, ids, visitor)
-        self.visitors.library(visitor).set_favourite(entry.id, keep)
+        with as_toast():
+            self.visitors.library(visitor).set_favourite(entry.id, keep)
         return texts.IS_FAVOURITE if keep else texts.NO_FAVOURITE
 
     def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Updates:
@@ -288,7 +263,8 @@ class TakesPanel:
         entry = self._entry(chosen, ids, visitor)
         # gradio has copied the file when it asks for the next value.
         with TemporaryDirectory(prefix="musicgen-") as folder:
-            path = self.visitors.library(visitor).convert(entry.id, suffix, Path(folder))
+            with as_toast():
+                path = self.visitors.library(visitor).convert(entry.id, suffix, Path(folder))
             yield gr.update(value=str(path), visible=True)
 
     def _click(self, number: int) -> Any:
@@ -296,13 +272,25 @@ class TakesPanel:
 
         def click(
             ids: list[str], start: float, end: float, event: gr.SelectData, visitor: gr.Request
-        ) -> tuple[float, float, str]:
+        ) -> tuple[float, float, str, Any]:
             label = texts.TAKE.format(number=number + 1)
-            seconds = self._entry(label, ids, visitor).record["seconds"]
-            clicked = round(event.index[0] / WIDTH * seconds, 2)
-            # A region that is complete is started anew; an open one has its end at the clip's.
-            if end < seconds or clicked <= start:
-                return clicked, round(seconds, 2), label
-            return start, clicked, label
+            waveform = read_audio(self._entry(label, ids, visitor).path)
+            region = next_region(event.index[0] / WIDTH, (start, end), waveform.seconds)
+            return *region, label, gr.update(value=picture(waveform, region))
 
         return click
+
+
+def next_region(clicked: float, region: tuple[float, float], seconds: float) -> tuple[float, float]:
+    """The region after a click: the first one sets its start, the second one its end.
+
+    Args:
+        clicked: Where, as a share of the length.
+        region: As it was, in seconds.
+        seconds: Length of the sound.
+    """
+    start, end = region
+    last = int(seconds * 100) / 100  # rounded up it would lie after the end
+    at = min(round(clicked * seconds, 2), last)
+    # A region that is complete is started anew; an open one has its end at the clip's.
+    return (at, last) if end < last or at <= start else (start, at)

@@ -2,6 +2,7 @@
 
 TITLE = "musicgen_ldm"
 INTRO = "Describe the music, press **Make music**, keep shaping what you hear."
+ADDRESS = "Open {address} in a browser; Ctrl-C here ends it."
 LOADING = "Loading the model; you can already write your prompt."
 READY = "Ready: {name}"
 FAILED = "The model could not be loaded: {reason}"
@@ -21,11 +22,12 @@ LOOP = "Seamless loop"
 TAKES = "Takes"
 SEED, SEED_HINT = "Seed", "the same seed gives the same music again"
 DICE = "Roll the dice"
-LOCK = "Keep this seed"
+LOCK, LOCK_HINT = "Keep this seed", "otherwise every press makes new music"
 ADVANCED = "Advanced"
 SAMPLER, STEPS, GUIDANCE, BRIDGE = "Sampler", "Steps", "Guidance", "Text bridge"
 INTERVAL_START, INTERVAL_END = "Guided from (share of the steps)", "Guided until"
-DEFAULTS_HINT = "0 uses the checkpoint's own value"
+STEPS_HINT = "more are slower and cleaner; 0 uses the model's own number"
+GUIDANCE_HINT = "how strictly the words are followed; 0 uses the model's own value"
 MAKE, CANCEL = "Make music", "Stop"
 EXAMPLES = "Ideas"
 EXAMPLE_PROMPTS = (
@@ -37,13 +39,17 @@ EXAMPLE_PROMPTS = (
 )
 
 ESTIMATE = "About {seconds} on this machine."
-ESTIMATE_UNKNOWN = "The first rendering measures how fast this machine is."
+ESTIMATE_UNKNOWN = "The time it takes is known as soon as the model is loaded."
 STEP = "Take {take} of {takes}: step {step} of {total}"
+LEFT, PROGRESS = " ({seconds:.0f} s left)", "progress"
 WAITING = "Waiting for the model…"
+AHEAD = "Waiting: {count} before you."
 DONE = "Done: {count} in {seconds:.1f} s."
 STOPPED = "Stopped. Finished takes are in the history."
 BUSY = "You have {count} requests waiting already; let one finish first."
+FULL = "{count} requests are waiting already; try again in a minute."
 TOO_LONG = "This page renders at most {limit:g} s; you asked for {seconds:g} s."
+LONG_SOURCE = "{name} lasts {seconds:.0f} s; at most {limit:g} s can be worked on, cut it first."
 TOO_MANY = "This page renders at most {limit} takes at once; you asked for {takes}."
 BROKEN = "The model failed ({kind}; the log says more). Try again, or with other settings."
 NO_TAKE = "Choose a take first."
@@ -83,25 +89,34 @@ NO_TRAINING_AUDIO = "The sound of {id} is not on this machine: {folder} does not
 NOT_COMPOSED = "The {genre} piece cannot be composed again here: {reason}"
 
 SOURCE = "Your sound"
-BLEND = "Second idea"
+BLEND, BLEND_HINT = "Second idea", "empty: your sound, where it is used as a prompt"
 BLEND_WEIGHT = "How much of the second idea"
+LENGTH_HINT = "a sound that is varied keeps its own"
 MODE = "What to do with it"
 MODE_VARY, MODE_PROMPT = "Vary the sound", "Use the sound as the prompt"
 
 SEARCH = "Search your music"
 ONLY_FAVOURITES = "Favourites only"
 HISTORY_HEADERS = ("when", "prompt", "length", "favourite", "id")
-REUSE, DELETE, REFRESH = "Use these settings", "Delete", "Refresh"
+REUSE, WORK_ON, DELETE, REFRESH = (
+    "Use these settings", "Work on this take", "Delete", "Refresh"
+)  # fmt: skip
+GONE = "This take is no longer in the history; refresh the list."
 DELETED = "Deleted."
 DROP = "Drop any file made here to get its settings back and to check where it comes from"
 VERIFIED = "Made by this program and unchanged since."
 ALTERED = "Made by this program, but changed since."
+MADE_WITH = "Model: {name}. Seed: {seed}, take {take}."
+THIS_MODEL, OTHER_MODEL = "It is the model that is loaded now.", "It is not the model loaded now."
+DAMAGED = "Its record cannot be read: it was edited, or written by another version."
 FOREIGN = "Not made by this program: it carries no record."
 
 BATCH_FILE = "Prompts: a text file with one prompt a line, or JSONL"
 BATCH_RUN = "Render all"
 BATCH_RESULT = "Zip of all files with their records"
 BATCH_DONE = "Done: {count} files."
+BATCH_STEP = "{number} / {total}: {prompt}"
+WORDS_ONLY = "A prompts file on this page holds words only, no file names."
 BATCH_TOO_LONG = "The file has {count} prompts; this page takes at most {limit}."
 
 ABOUT = """
@@ -114,5 +129,17 @@ tags and in the `.json` beside it.
 **Limits.** No vocals; 16 kHz; trained on synthetic music where the checkpoint's card says so.
 """
 
-DESCRIPTION = "{seconds:.1f} seconds{tempo}{key}{loudness}{fit}{seam}{faults}."
+# The parts of the sentence about a take; the page joins those that are known with commas.
+SECONDS = "{:.1f} seconds"
+TEMPO, SOUNDS_LIKE, ASKED = "about {:.0f} beats per minute", "sounds like {}", " (asked {})"
+LOUDNESS, TEXT_FIT = "loudness {:.0f} LUFS", "text fit {:.2f}"
+NEAREST = "similarity of the nearest training clip {:.2f}"
+SEAM, NO_SEAM = "seam {:.1f}", "seam inaudible"
+BUT, AND = "but ", " and "
+FAULTS = {
+    "silent": "it is silent",
+    "gaps": "it has long gaps",
+    "clipped": "it is distorted",
+    "dc": "it is off centre",
+}
 LICENCE_NOTE = "The checkpoint's model card tells what you may do with the music."

@@ -1,77 +1,101 @@
 """Transform: start from a sound of one's own, or blend two ideas."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 
 from musicgen_ldm.config.generation import Blend, GenerateRequest
+from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import MusicGenError
-from musicgen_ldm.ui import texts
-from musicgen_ldm.ui.takes import TakesPanel, Updates, Visitors
+from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.served import bold
+from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
+from musicgen_ldm.ui.visitors import Visitors
 
 MODES = (texts.MODE_VARY, texts.MODE_PROMPT)
+# The tab's own fields in the order of the page; the seed is that of the Create form.
+FIELDS = ("source", "mode", "strength", "prompt", "second", "weight", "seconds", "takes")
 
 
-def build_transform(visitors: Visitors, fields: dict[str, Any]) -> None:
-    """The tab's components and actions; the words come from the Create form."""
-    source = gr.Audio(
-        label=texts.SOURCE, type="filepath", sources=["upload", "microphone"], elem_id="source"
-    )
-    mode = gr.Radio(MODES, value=texts.MODE_VARY, label=texts.MODE)
-    strength = gr.Slider(0, 1, 0.5, step=0.05, label=texts.STRENGTH, info=texts.STRENGTH_HINT)
-    prompt = gr.Textbox(label=texts.PROMPT, elem_id="transform-prompt")
-    second = gr.Textbox(label=texts.BLEND)
-    weight = gr.Slider(0, 1, 0, step=0.05, label=texts.BLEND_WEIGHT)
+def build_transform(visitors: Visitors, create_fields: dict[str, Any]) -> None:
+    """The tab's components and actions."""
+    own = _form(visitors)
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="transform-make")
         cancel = gr.Button(texts.CANCEL, variant="stop")
     panel = TakesPanel(visitors, "transform")
 
-    def transform(
-        file: str | None,
-        how: str,
-        amount: float,
-        words: str,
-        other: str,
-        share: float,
-        seed: float,
-        visitor: gr.Request,
-    ) -> Iterator[Updates]:
+    def transform(visitor: gr.Request, locked: bool, seed: float, *given: Any) -> Iterator[Updates]:
+        values = dict(zip(FIELDS, given, strict=True))
+        values["seed"] = int(seed or 0) if locked else random.randrange(forms.DICE_SIDES)
         try:
-            request = request_of(file, how, amount, words, other, share, int(seed or 0))
+            request = request_of(values)
         except MusicGenError as error:
-            yield {panel.status: f"**{error}**"}
+            yield {panel.status: bold(error)}
             return
         yield from panel.render(request, visitor)
 
     make.click(
         transform,
-        [source, mode, strength, prompt, second, weight, fields["seed"]],
+        [create_fields["lock"], create_fields["seed"], *(own[name] for name in FIELDS)],
         panel.outputs,
-        api_visibility="private",
+        **RENDERING,
     )
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
     panel.connect()
 
 
-def request_of(
-    file: str | None,
-    mode: str,
-    strength: float,
-    prompt: str,
-    second: str,
-    weight: float,
-    seed: int,
-) -> GenerateRequest:
+def _form(visitors: Visitors) -> dict[str, Any]:
+    limits = visitors.engine.config
+    own: dict[str, Any] = {
+        "source": gr.Audio(
+            label=texts.SOURCE, type="filepath", sources=["upload", "microphone"], elem_id="source"
+        ),
+        "mode": gr.Radio(MODES, value=texts.MODE_VARY, label=texts.MODE),
+        "strength": gr.Slider(0, 1, 0.5, step=0.05, label=texts.STRENGTH, info=texts.STRENGTH_HINT),
+        "prompt": gr.Textbox(label=texts.PROMPT, elem_id="transform-prompt"),
+        "second": gr.Textbox(label=texts.BLEND, info=texts.BLEND_HINT),
+        "weight": gr.Slider(0, 1, 0.5, step=0.05, label=texts.BLEND_WEIGHT),
+    }
+    with gr.Row():
+        own["seconds"] = gr.Slider(
+            1,
+            limits.max_seconds,
+            min(CLIP_SECONDS, limits.max_seconds),
+            step=0.01,
+            label=texts.LENGTH,
+            info=texts.LENGTH_HINT,
+        )
+        own["takes"] = gr.Slider(1, limits.max_takes, 1, step=1, label=texts.TAKES)
+    return own
+
+
+def request_of(values: Mapping[str, Any]) -> GenerateRequest:
     """The request that the tab describes.
+
+    Args:
+        values: By the names of `FIELDS`, and "seed".
 
     Raises:
         RequestError: If nothing was given to work with.
     """
-    blends = (Blend(text=second, weight=weight),) if second.strip() and weight > 0 else ()
-    if file is None:
-        return GenerateRequest(prompt=prompt, blends=blends, seed=seed)
-    if mode == texts.MODE_PROMPT:
-        return GenerateRequest(prompt=prompt, audio_prompt=file, blends=blends, seed=seed)
-    return GenerateRequest(prompt=prompt, init=file, strength=strength, blends=blends, seed=seed)
+    source, weight = values["source"], float(values["weight"])
+    is_prompt = source is not None and values["mode"] == texts.MODE_PROMPT
+    asked: dict[str, Any] = {
+        "prompt": values["prompt"],
+        "seed": values["seed"],
+        "takes": int(values["takes"]),
+    }
+    second = {"text": values["second"]} if values["second"].strip() else None
+    if is_prompt and values["prompt"].strip() and second is None:
+        second = {"audio": source}
+    elif is_prompt:
+        asked["audio_prompt"] = source
+    if source is not None and not is_prompt:
+        asked |= {"init": source, "strength": values["strength"]}
+    else:
+        asked["seconds"] = float(values["seconds"])
+    blends = (Blend(weight=weight, **second),) if second and weight else ()
+    return GenerateRequest(**asked, blends=blends)

@@ -109,13 +109,15 @@ def test_history_survives_a_restart_and_a_file_comes_back(
     with serving(tiny_folder, tmp_path) as (address, _):
         page = opened(browser, address)
         page.get_by_role("tab", name="History").click()
-        page.get_by_role("button", name="Refresh").click()
-        page.get_by_role("gridcell", name="a very particular flute").wait_for()
+        page.get_by_role("gridcell", name="a very particular flute").click()
         file = next(tmp_path.rglob("*.flac"))
         page.locator("#drop input[type=file]").set_input_files(file)
         page.locator("#verdict").get_by_text("unchanged since").wait_for()
         page.get_by_role("tab", name="Create").click()
         expect(page.locator("#prompt textarea")).to_have_value("a very particular flute")
+        page.get_by_role("tab", name="History").click()
+        page.get_by_role("button", name="Work on this take").click()
+        expect(page.get_by_role("button", name="Variation").first).to_be_visible()
         page.context.close()
 
 

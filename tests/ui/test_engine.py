@@ -3,16 +3,23 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from musicgen_ldm import GenerateRequest
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import ConfigError, RequestError
 from musicgen_ldm.pipeline import Take
-from musicgen_ldm.ui.engine import Engine, Step
+from musicgen_ldm.ui.engine import Engine, Step, Waiting
+from musicgen_ldm.ui.limits import check, drawn_s
+from musicgen_ldm.ui.line import Line
+from musicgen_ldm.ui.speed import Speed
 
 SLOW = {"sampler": "dpm++", "steps": 200, "guidance": 1.0}
 FAST = SLOW | {"steps": 2}
+# Sounds of random weights may have no pitch.
+pytestmark = pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,72 @@ def test_steps_then_takes(engine: Engine) -> None:
     messages = list(engine.render(request(takes=2), "me", threading.Event()))
     kinds = ["take" if isinstance(m, Take) else "step" for m in messages]
     assert kinds == ["step", "step", "take"] * 2
+
+
+def test_a_request_made_while_the_model_is_loading_is_rendered(tiny_folder: Path) -> None:
+    engine = Engine(DemoConfig(device="cpu"))
+    assert engine.estimate_s(request()) is None
+    engine.load(str(tiny_folder))
+    messages = list(engine.render(request(), "me", threading.Event()))
+    assert isinstance(messages[-1], Take)
+    assert engine.is_ready
+
+
+def test_who_waits_for_the_model_can_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = threading.Event()
+    monkeypatch.setattr(
+        "musicgen_ldm.pipeline.MusicLDM.from_pretrained", lambda *_, **__: loading.wait()
+    )
+    engine, stop = Engine(DemoConfig()), threading.Event()
+    engine.load("any")
+    rendering = engine.render(request(), "me", stop)
+    assert next(rendering) == Waiting(ahead=0)
+    stop.set()
+    assert list(rendering) == []
+    loading.set()
+
+
+def test_the_time_is_known_before_the_first_rendering(engine: Engine) -> None:
     assert engine.estimate_s(request()) is not None
+
+
+def test_first_come_first_served() -> None:
+    line = Line(most=3, most_per_user=2)
+    with line.place("a") as first:
+        with line.place("b") as second, line.place("a") as third:
+            assert [line.ahead(place, 0) for place in (first, second, third)] == [0, 1, 2]
+            with pytest.raises(RequestError, match="3 requests are waiting already"):
+                line.place("c").__enter__()
+        with (
+            line.place("a"),
+            pytest.raises(RequestError, match="You have 2 requests"),
+            line.place("a"),
+        ):
+            pass
+        assert len(line) == 1
+
+
+def test_speed_tells_steps_from_the_rest() -> None:
+    # 2 s of music: 4 steps of 3 s after 1 s of preparation, then 5 s of decoding.
+    speed = Speed.of_take(10.0, [14.0, 17.0, 20.0, 23.0], 28.0, 2.0)
+    assert speed == Speed(step_s=1.5, rest_s=3.0)
+    assert speed.take_s(10, 4.0) == 10 * 1.5 * 4 + 3.0 * 4
+    assert Speed.of_take(0.0, [2.0], 3.0, 1.0) == Speed(step_s=2.0, rest_s=1.0)
+
+
+def test_lengths_of_files_are_limited_too(engine: Engine, tmp_path: Path) -> None:
+    minute, hour = tmp_path / "minute.flac", tmp_path / "hour.flac"
+    for path, seconds in ((minute, 61), (hour, 700)):
+        soundfile.write(path, np.zeros(seconds * 8_000), 8_000)
+    varied = {"seconds": None, "init": str(minute)}
+    with pytest.raises(RequestError, match="at most 60 s; you asked for 61 s"):
+        next(engine.render(request(**varied), "me", threading.Event()))
+    repainted = request(**varied, repaint=((3.0, 6.0),))
+    check(repainted, engine.config)
+    assert drawn_s(repainted) == 3.0
+    for changes in ({"audio_prompt": str(hour)}, {"continue_file": str(hour)}):
+        with pytest.raises(RequestError, match=r"hour\.flac lasts 700 s; at most 600 s"):
+            check(request(**changes), engine.config)
 
 
 def test_stop_ends_within_a_step_and_the_next_request_works(engine: Engine) -> None:
@@ -49,7 +121,7 @@ def test_closing_the_page_frees_the_model(engine: Engine) -> None:
     rendering = engine.render(request(sampling=SLOW), "me", threading.Event())
     next(rendering)
     rendering.close()  # type: ignore[attr-defined]
-    assert engine.waiting == 0
+    assert len(engine.line) == 0
     assert isinstance(list(engine.render(request(), "me", threading.Event()))[-1], Take)
 
 
@@ -63,7 +135,7 @@ def test_limits_are_sentences(engine: Engine) -> None:
     with pytest.raises(RequestError, match="1 requests waiting already"):
         next(engine.render(request(), "me", threading.Event()))
     waiting = engine.render(request(), "you", threading.Event())
-    assert next(waiting) == Step(0, None)
+    assert next(waiting) == Waiting(ahead=1)
     waiting.close()  # type: ignore[attr-defined]
     rendering.close()  # type: ignore[attr-defined]
 
@@ -74,6 +146,20 @@ def test_a_missing_checkpoint_is_a_sentence() -> None:
     with pytest.raises(RequestError, match="could not be loaded: no checkpoint"):
         engine.ready_model()
     assert "could not be loaded" in engine.state
+
+
+def test_users_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "users.txt"
+    file.write_text("one:a b\n\ntwo:c:d\n")
+    assert DemoConfig(auth_file=file).credentials == [("one", "a b"), ("two", "c:d")]
+    file.write_text("one:a\ntwo\n")
+    with pytest.raises(ConfigError, match=r"users\.txt:2 needs USER:PASSWORD"):
+        DemoConfig(auth_file=file)
+    file.write_text("\n")
+    with pytest.raises(ConfigError, match="names no user"):
+        DemoConfig(auth_file=file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        DemoConfig(auth_file=tmp_path / "missing.txt")
 
 
 def test_bad_flags() -> None:

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from musicgen_ldm import GenerateRequest, MusicLDM
+from musicgen_ldm import GenerateRequest, MusicLDM, read_audio
+from musicgen_ldm.config.generation import Blend
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.batch import requests_of
 from musicgen_ldm.ui.pictures import WIDTH, describe, picture
-from musicgen_ldm.ui.takes import Visitors
+from musicgen_ldm.ui.takes import next_region
 from musicgen_ldm.ui.transform import request_of
 
 FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
@@ -17,6 +19,12 @@ EMPTY = {
     "prompt": "slow piano", "negative_prompt": "", "seconds": 2.0, "bpm": 0, "key": "", "bars": 0,
     "loop": False, "takes": 1, "seed": 3, "sampler": forms.CHECKPOINT_DEFAULT, "steps": 0,
     "guidance": 0, "interval_start": 0, "interval_end": 1, "bridge": forms.CHECKPOINT_DEFAULT,
+}  # fmt: skip
+
+
+UNTOUCHED = {
+    "source": None, "mode": texts.MODE_VARY, "strength": 0.5, "prompt": "", "second": "",
+    "weight": 0.3, "seconds": 5, "takes": 1, "seed": 0,
 }  # fmt: skip
 
 
@@ -47,26 +55,39 @@ def test_actions_on_a_take_keep_words_and_settings(tiny_model: MusicLDM) -> None
 
 def test_transform_needs_something_to_work_with() -> None:
     with pytest.raises(RequestError, match="prompt is empty"):
-        request_of(None, texts.MODE_VARY, 0.5, "", "", 0.0, 0)
-    assert request_of("a.wav", texts.MODE_PROMPT, 0.5, "", "", 0.0, 0).audio_prompt == "a.wav"
-    assert request_of(None, texts.MODE_VARY, 0.5, "a", "b", 0.3, 0).blends[0].weight == 0.3
+        request_of(UNTOUCHED)
+    varied = request_of(UNTOUCHED | {"source": "a.wav", "prompt": "a", "takes": 3})
+    assert (varied.init, varied.strength, varied.seconds, varied.takes) == ("a.wav", 0.5, None, 3)
+
+
+def test_two_ideas_are_blended_by_the_slider() -> None:
+    words = request_of(UNTOUCHED | {"prompt": "a", "second": "b"})
+    assert words.blends == (Blend(text="b", weight=0.3),)
+    sound = {"source": "a.wav", "mode": texts.MODE_PROMPT}
+    alone = request_of(UNTOUCHED | sound)
+    assert (alone.audio_prompt, alone.blends, alone.seconds) == ("a.wav", (), 5.0)
+    shared = request_of(UNTOUCHED | sound | {"prompt": "a"})
+    assert (shared.audio_prompt, shared.blends) == (None, (Blend(audio="a.wav", weight=0.3),))
+    unheard = request_of(UNTOUCHED | sound | {"prompt": "a", "weight": 0})
+    assert (unheard.audio_prompt, unheard.blends) == (None, ())
+    all_three = request_of(UNTOUCHED | sound | {"prompt": "a", "second": "b"})
+    assert (all_three.audio_prompt, len(all_three.blends)) == ("a.wav", 1)
 
 
 def test_a_prompts_file_cannot_open_files_on_the_server(tmp_path: Path) -> None:
     from musicgen_ldm.config.demo import DemoConfig
-    from musicgen_ldm.ui.engine import Engine
 
-    visitors = Visitors(Engine(DemoConfig(max_prompts=2)))
+    config = DemoConfig(max_prompts=2)
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "a", "init": "/etc/passwd"}\n')
     with pytest.raises(RequestError, match="words only"):
-        requests_of(file, visitors)
+        requests_of(file, config)
     file.write_text("one\ntwo\nthree\n")
     with pytest.raises(RequestError, match="3 prompts; this page takes at most 2"):
-        requests_of(file, visitors)
+        requests_of(file, config)
     file.write_text('{"prompt": "a", "seconds": 600}\n')
     with pytest.raises(RequestError, match="at most 60 s"):
-        requests_of(file, visitors)
+        requests_of(file, config)
 
 
 def test_a_sentence_and_a_picture_for_every_take(tiny_model: MusicLDM) -> None:
@@ -75,5 +96,26 @@ def test_a_sentence_and_a_picture_for_every_take(tiny_model: MusicLDM) -> None:
     sentence = describe(take.waveform.seconds, take.record)
     assert sentence.startswith("1.5 seconds, about ")
     assert "(asked 90)" in sentence
-    image = picture(take.waveform, tiny_model.checkpoint.mel)
-    assert image.width == WIDTH
+    assert picture(take.waveform).width == WIDTH
+
+
+def test_the_chosen_region_is_lit_up(stereo_file: Path) -> None:
+    waveform = read_audio(stereo_file)
+    whole, lit = (
+        np.asarray(picture(waveform, region), dtype=int)
+        for region in (None, (waveform.seconds / 2, waveform.seconds))
+    )
+    np.testing.assert_array_equal(lit[:, WIDTH // 2 :], whole[:, WIDTH // 2 :])
+    np.testing.assert_array_equal(lit[:, : WIDTH // 2], whole[:, : WIDTH // 2] // 3)
+
+
+def test_two_clicks_choose_a_region() -> None:
+    first = next_region(0.25, (3.0, 6.0), 8.0)
+    assert first == (2.0, 8.0)
+    assert next_region(0.5, first, 8.0) == (2.0, 4.0)
+    assert next_region(0.125, first, 8.0) == (1.0, 8.0)
+    assert next_region(1.0, (2.0, 3.0), 8.006) == (8.0, 8.0)
+
+
+def test_the_sentence_tells_of_novelty() -> None:
+    assert "nearest training clip 0.87" in describe(5.0, {"scores": {"nearest_training": 0.87}})

@@ -53,8 +53,17 @@ def test_deleting_removes_file_and_record(tmp_path: Path, take: Take) -> None:
     entry = library.add(take)
     library.set_favourite(entry.id, True)
     library.delete(entry.id)
-    assert [p.name for p in library.folder.iterdir()] == ["favourites.txt"]
-    assert library.favourites() == set()
+    assert list(library.folder.iterdir()) == []
+    library.delete(entry.id)  # from another tab of the browser: nothing to do
+
+
+def test_a_favourite_can_be_taken_back(tmp_path: Path, take: Take) -> None:
+    library = Library.of_user(tmp_path, None)
+    entry = library.add(take)
+    library.set_favourite(entry.id, True)
+    assert [e.id for e in library.search(only_favourites=True)] == [entry.id]
+    library.set_favourite(entry.id, False)
+    assert library.search(only_favourites=True) == []
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])

@@ -1,17 +1,34 @@
 """What the server refuses and offers, over HTTP."""
 
-from collections.abc import Callable
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import MissingExtraError
-from musicgen_ldm.ui.serve import build_app
+from musicgen_ldm.provenance import verify
+from musicgen_ldm.ui.serve import QUIET_AT_THE_END, SHUTDOWN_S, Server, build_app
+
+pytestmark = [
+    # Of random weights' sounds, which may have no pitch; and gradio's of its own packages.
+    pytest.mark.filterwarnings("ignore:Trying to estimate tuning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -45,13 +62,95 @@ def test_a_password_guards_all_but_the_health(app_with: Callable[..., FastAPI]) 
         assert client.post("/gradio_api/upload", files=upload).status_code == 200
 
 
+@contextmanager
+def served(app: FastAPI) -> Iterator[tuple[str, Server]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    said: list[str] = []
+    config = uvicorn.Config(
+        app, port=port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    server = Server(config, app, said.append)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not said:
+            assert thread.is_alive()
+            time.sleep(0.05)
+        assert said == [f"Open http://127.0.0.1:{port} in a browser; Ctrl-C here ends it."]
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+        for name in QUIET_AT_THE_END:
+            logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def test_a_program_gets_the_file_itself(app_with: Callable[..., FastAPI], tmp_path: Path) -> None:
+    with served(app_with()) as (address, _):
+        client = Client(address, verbose=False, download_files=tmp_path / "mine")
+        file, record = client.predict("slow piano", 1, bpm=90, api_name="/generate")
+        kept = next((tmp_path / "local").glob("*.flac"))
+        assert Path(file).is_relative_to(tmp_path / "mine")
+        assert verify(file).intact
+        assert record["request"]["bpm"] == 90
+        # What one visitor made is not to be had by its place on the server.
+        assert httpx.get(f"{address}/gradio_api/file={kept}").status_code == 403
+        with pytest.raises(AppError, match="the prompt is empty"):
+            client.predict(" ", api_name="/generate")
+
+
+def test_the_call_over_plain_http(app_with: Callable[..., FastAPI]) -> None:
+    with served(app_with()) as (address, _):
+        call = f"{address}/gradio_api/call/generate"
+        given = ["slow piano", 1, 0, 90, "", "", 0, False]
+        event = httpx.post(call, json={"data": given}).json()["event_id"]
+        answer = httpx.get(f"{call}/{event}", timeout=60).text.splitlines()
+        said = next(line for line in answer if line.startswith("data: ["))
+        url = json.loads(said.removeprefix("data: "))[0]["url"]
+        assert httpx.get(url).content[:4] == b"fLaC"
+
+
+def test_a_path_that_nobody_uploaded_is_refused(
+    app_with: Callable[..., FastAPI], stereo_file: Path
+) -> None:
+    with served(app_with()) as (address, _):
+        steps = httpx.get(f"{address}/config").json()["dependencies"]
+        number = next(step["id"] for step in steps if step["api_name"] == "check")
+        sent = {"path": str(stereo_file), "meta": {"_type": "gradio.FileData"}}
+        body = {"fn_index": number, "session_hash": "s", "data": [sent]}
+        httpx.post(f"{address}/gradio_api/queue/join", json=body).raise_for_status()
+        with httpx.stream(
+            "GET", f"{address}/gradio_api/queue/data", params={"session_hash": "s"}
+        ) as lines:
+            done = next(line for line in lines.iter_lines() if "process_completed" in line)
+    assert "was not uploaded by a user" in done
+
+
+def test_ending_is_quick_and_says_nothing(
+    app_with: Callable[..., FastAPI], caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(app_with()) as (address, server):
+        with httpx.stream("GET", f"{address}/gradio_api/heartbeat/s") as open_page:
+            lines = open_page.iter_lines()
+            next(lines)
+            caplog.clear()
+            begin = time.monotonic()
+            server.should_exit = True
+            with suppress(httpx.RemoteProtocolError):  # cut off in the middle
+                list(lines)
+        assert time.monotonic() - begin < SHUTDOWN_S + 5
+    assert caplog.records == []
+
+
 @pytest.mark.skipif(find_spec("mcp") is not None, reason="the extra is installed")
 def test_agents_need_an_extra(app_with: Callable[..., FastAPI]) -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'musicgen-ldm\[mcp\]'"):
         app_with(mcp=True)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_agents_find_one_tool(app_with: Callable[..., FastAPI]) -> None:
     pytest.importorskip("mcp", reason="needs pip install .[mcp]")
     with TestClient(app_with(mcp=True)) as client:

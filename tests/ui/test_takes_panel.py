@@ -15,12 +15,15 @@ from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
-from musicgen_ldm.ui.takes import TakesPanel, Visitors
+from musicgen_ldm.ui.takes import TakesPanel
+from musicgen_ldm.ui.visitors import Visitors
 
 REQUEST = GenerateRequest(
     prompt="a", seconds=0.6, sampling={"sampler": "dpm++", "steps": 1, "guidance": 1.0}
 )
 VISITOR: Any = SimpleNamespace(username=None, session_hash="me")
+# Sounds of random weights may have no pitch.
+pytestmark = pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_a_failing_model(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         patch.setattr(panel.engine.model, "iterate", fail)
         assert "The model failed (RuntimeError" in last_status(panel)
-    assert panel.engine.waiting == 0
+    assert len(panel.engine.line) == 0
     assert last_status(panel).startswith("Done: 1")
 
 
@@ -75,6 +78,35 @@ def test_a_full_disk(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> None
         assert "No space left on device" in last_status(panel)
     assert len(library.search()) == before
     assert last_status(panel).startswith("Done: 1")
+
+
+def test_a_wrong_upload_is_named_without_the_servers_folders(
+    panel: TakesPanel, tmp_path: Path
+) -> None:
+    upload = tmp_path / "my shopping.wav"
+    upload.write_text("two lemons")
+    asked = GenerateRequest(prompt="a", init=str(upload))
+    said = list(panel.render(asked, VISITOR))[-1][panel.status]
+    assert said.startswith("**my shopping.wav: cannot be read as audio")
+    assert str(tmp_path) not in said
+
+
+def test_a_mistake_is_a_note_on_the_page(panel: TakesPanel) -> None:
+    with pytest.raises(gr.Error, match="Choose a take first"):
+        panel._about("Take 7", [], VISITOR)
+
+
+def test_stop_ends_all_that_a_visitor_has_running_and_nothing_else(panel: TakesPanel) -> None:
+    visitors, other = panel.visitors, SimpleNamespace(username=None, session_hash="you")
+    with (
+        visitors.running(VISITOR) as one,
+        visitors.running(VISITOR) as two,
+        visitors.running(other) as third,
+    ):
+        visitors.stop(VISITOR)
+        assert (one.is_set(), two.is_set(), third.is_set()) == (True, True, False)
+    with visitors.running(VISITOR) as later:
+        assert not later.is_set()
 
 
 def test_a_model_that_breaks_while_loading(monkeypatch: pytest.MonkeyPatch) -> None:

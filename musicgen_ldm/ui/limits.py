@@ -1,0 +1,45 @@
+"""What a visitor may ask for: lengths and takes, of files too."""
+
+from pathlib import Path
+
+import soundfile
+
+from musicgen_ldm.config.demo import DemoConfig
+from musicgen_ldm.config.generation import MAX_SECONDS, GenerateRequest
+from musicgen_ldm.errors import RequestError
+from musicgen_ldm.ui import texts
+
+
+def check(request: GenerateRequest, config: DemoConfig) -> None:
+    """Refuse what exceeds the page's limits, before any sound is read.
+
+    Raises:
+        RequestError: With the limit and what was asked.
+    """
+    for path in request.source_files.values():
+        # A small compressed file may hold hours, which must not be unpacked into memory.
+        if (seconds := file_s(path)) > MAX_SECONDS:
+            raise RequestError(
+                texts.LONG_SOURCE.format(name=path.name, seconds=seconds, limit=MAX_SECONDS)
+            )
+    if (seconds := drawn_s(request)) > config.max_seconds:
+        raise RequestError(texts.TOO_LONG.format(limit=config.max_seconds, seconds=seconds))
+    if request.takes > config.max_takes:
+        raise RequestError(texts.TOO_MANY.format(limit=config.max_takes, takes=request.takes))
+
+
+def drawn_s(request: GenerateRequest) -> float:
+    """Seconds that a take of a request draws: not what is kept of a file."""
+    if request.repaint:
+        return max(end for _, end in request.repaint) - min(start for start, _ in request.repaint)
+    if request.init is not None:
+        return file_s(Path(request.init)) or request.length_s
+    return request.length_s
+
+
+def file_s(path: Path) -> float:
+    """Length of a sound file in seconds; 0 if it is none, which its reading will say better."""
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError):
+        return 0.0
