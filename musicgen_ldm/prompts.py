@@ -19,7 +19,8 @@ def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         RequestError: With file and line number.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # "sig": editors on Windows begin a file with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read as text ({error})") from error
     known = {"id", *GenerateRequest.__dataclass_fields__}

@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen_ldm.config.generation import MAX_SECONDS, SAMPLERS, VOCODERS, Blend, GenerateRequest
-from musicgen_ldm.errors import OutputError, RequestError
+from musicgen_ldm.errors import MusicGenError, OutputError, RequestError
 from musicgen_ldm.prompts import read_prompts
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     music.add_argument("--seed", type=int, default=0, help="whole number (default: 0)")
     music.add_argument("--takes", type=int, default=1, help="variants to render (default: 1)")
     music.add_argument(
-        "--take", type=int, default=0, metavar="K", help="render only from take K on"
+        "--take", type=int, default=0, metavar="K", help="number of the first take (default: 0)"
     )
     music.add_argument("--negative", default="", metavar="TEXT", help="what to steer away from")
     music.add_argument("--bpm", type=float, help="tempo; asked for and measured")
@@ -87,9 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check everything, then load the model, then render and write."""
     jobs = list(_jobs(args))
-    _check_outputs(jobs, args)
-    if all(_is_done(path, request, args) for path, request in jobs):
-        return
+    if not jobs:
+        raise RequestError(f"{args.prompts}: holds no prompt; write one sentence a line")
+    _check_jobs(jobs, args)
     from musicgen_ldm.pipeline import MusicLDM
 
     model = MusicLDM.from_pretrained(
@@ -98,9 +99,9 @@ def run(args: argparse.Namespace) -> None:
         offline=args.offline,
         reference_heads=not args.stock_heads,
     )
-    for path, request in jobs:
-        if not _is_done(path, request, args):
-            _render(model, path, request, args)
+    left = [job for job in jobs if not _is_done(*job, model, args)]
+    for path, request in left:
+        _render(model, path, request, args)
 
 
 def request_from(args: argparse.Namespace, overrides: dict[str, Any]) -> GenerateRequest:
@@ -187,7 +188,11 @@ def _jobs(args: argparse.Namespace) -> Iterator[tuple[Path, GenerateRequest]]:
                 f"{args.prompts}:{number}: id {name!r} must be unique and of letters, digits, . _ -"
             )
         names.add(name)
-        yield folder / f"{name}{suffix}", request_from(args, line)
+        try:
+            request = request_from(args, line)
+        except RequestError as error:
+            raise RequestError(f"{args.prompts}:{number}: {error}") from error
+        yield folder / f"{name}{suffix}", request
 
 
 def slug(request: GenerateRequest) -> str:
@@ -208,17 +213,49 @@ def _paths(path: Path, request: GenerateRequest) -> list[Path]:
     return [take_path(path, request, take) for take in range(request.first_take, last)]
 
 
-def _is_done(path: Path, request: GenerateRequest, args: argparse.Namespace) -> bool:
-    is_resumable = args.prompts is not None and not args.overwrite
-    return is_resumable and all(target.exists() for target in _paths(path, request))
+def _is_done(
+    path: Path, request: GenerateRequest, model: "MusicLDM", args: argparse.Namespace
+) -> bool:
+    """Whether an earlier run of this prompts file has written all takes of a request.
+
+    Raises:
+        OutputError: If a file of that name was made from something else.
+    """
+    if args.prompts is None or args.overwrite:
+        return False
+    targets = _paths(path, request)
+    for number, target in enumerate(targets, start=request.first_take):
+        alone = replace(request, takes=1, first_take=number)
+        if target.exists() and _origin(target) != (alone, model.identity):
+            raise OutputError(
+                f"{target}: exists already, from another request or checkpoint; "
+                "choose another folder with -o, or add --overwrite"
+            )
+    return all(target.exists() for target in targets)
 
 
-def _check_outputs(jobs: list[tuple[Path, GenerateRequest]], args: argparse.Namespace) -> None:
+def _origin(path: Path) -> tuple[GenerateRequest, str] | None:
+    """Request and checkpoint of a file that we wrote; None for any other file."""
+    from musicgen_ldm.provenance import read_record
+
+    try:
+        record = read_record(path)
+        return GenerateRequest.from_json(record["request"]), record["checkpoint"]["sha256"]
+    except (MusicGenError, KeyError):
+        return None
+
+
+def _check_jobs(jobs: list[tuple[Path, GenerateRequest]], args: argparse.Namespace) -> None:
     """Refuse before any work what would fail after it."""
+    from musicgen_ldm.measure import parse_key
+    from musicgen_ldm.provenance import check_target
+
+    is_resumable = args.prompts is not None
     for path, request in jobs:
+        if request.key is not None:
+            parse_key(request.key)
         for target in _paths(path, request):
-            if target.exists() and not args.overwrite and args.prompts is None:
-                raise OutputError(f"{target}: exists already; add --overwrite or choose another -o")
+            check_target(target, subtype=args.subtype, overwrite=args.overwrite or is_resumable)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -232,8 +269,8 @@ def _render(
 ) -> None:
     from musicgen_ldm.provenance import write_audio
 
+    finished: list[tuple[float, str]] = []
     with ProgressBar(request) as bar:
-        takes = []
         for take in model.iterate(request, on_progress=bar.update):
             target = take_path(path, request, take.take)
             write_audio(
@@ -244,10 +281,10 @@ def _render(
                 mark=not args.no_mark,
                 overwrite=args.overwrite or args.prompts is not None,
             )
-            takes.append((target, take))
-    takes.sort(key=lambda pair: -pair[1].scores["rank"])
-    for target, take in takes:
-        print(json.dumps({"path": str(target), **take.record}) if args.json else line(target, take))
+            said = json.dumps({"path": str(target), **take.record})
+            finished.append((take.scores["rank"], said if args.json else line(target, take)))
+    for _, said in sorted(finished, key=lambda pair: -pair[0]):
+        print(said)
 
 
 def line(path: Path, take: "Take") -> str:

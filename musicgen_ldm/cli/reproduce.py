@@ -38,16 +38,20 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
 
     from musicgen_ldm.audio import read_audio
     from musicgen_ldm.config.generation import GenerateRequest
-    from musicgen_ldm.errors import AudioError
+    from musicgen_ldm.errors import AudioError, OutputError
     from musicgen_ldm.pipeline import MusicLDM
-    from musicgen_ldm.provenance import environment, read_record, write_audio
+    from musicgen_ldm.provenance import check_target, environment, read_record, write_audio
 
     record = read_record(args.file)
-    if "request" not in record or "checkpoint" not in record:
+    if not {"request", "sampling", "checkpoint", "sources"} <= record.keys():
         raise AudioError(
-            f"{args.file}: its record holds no request; only files made by `generate` can be "
-            "rendered again"
+            f"{args.file}: its record holds no whole request; only files made by `generate` can "
+            "be rendered again"
         )
+    if args.output is not None:
+        if args.output.suffix.lower() != args.file.suffix.lower():
+            raise OutputError(f"-o {args.output}: give it the suffix {args.file.suffix}")
+        check_target(args.output)
     request = GenerateRequest.from_json(record["request"] | {"sampling": record["sampling"]})
     name = args.checkpoint or record["checkpoint"]["name"]
     model = MusicLDM.from_pretrained(name, device=args.device, offline=args.offline)

@@ -5,13 +5,14 @@ and says whether the audio is still the audio that was written. The record is a 
 signature: who wants to forge one can.
 """
 
-from musicgen_ldm.provenance.files import sidecar_path, write_audio
+from musicgen_ldm.provenance.files import check_target, sidecar_path, write_audio
 from musicgen_ldm.provenance.record import SCHEMA_VERSION, environment
 from musicgen_ldm.provenance.verify import Verification, read_record, verify
 
 __all__ = [
     "SCHEMA_VERSION",
     "Verification",
+    "check_target",
     "environment",
     "read_record",
     "sidecar_path",

@@ -76,7 +76,7 @@ def test_nothing_is_overwritten_without_being_asked_to(capsys: Capture) -> None:
     before = Path("a.wav").read_bytes()
     capsys.readouterr()
     assert generate("b", "--seconds", "1", "-o", "a.wav") == 2
-    assert "add --overwrite" in capsys.readouterr().err
+    assert "a.wav: exists already; choose another name" in capsys.readouterr().err
     assert Path("a.wav").read_bytes() == before
     assert generate("b", "--seconds", "1", "-o", "a.wav", "--overwrite") == 0
     assert Path("a.wav").read_bytes() != before
@@ -101,6 +101,9 @@ def test_prompts_file_is_resumed(capsys: Capture) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert Path("out/0003.wav").is_file()
     assert Path("out/one.wav").stat().st_mtime_ns == kept
+    Path("other.txt").write_text("loud drums\nquiet harp\nfast samba\n")
+    assert generate("--prompts", "other.txt", *arguments[2:]) == 2
+    assert "0003.wav: exists already, from another request" in capsys.readouterr().err
 
 
 def test_reproduce_is_bit_identical_and_says_what_differs(
@@ -110,6 +113,8 @@ def test_reproduce_is_bit_identical_and_says_what_differs(
     capsys.readouterr()
     assert main(["reproduce", "a-take1.flac"]) == 0
     assert capsys.readouterr().out.startswith("identical")
+    assert main(["reproduce", "a-take1.flac", "-o", "b.wav"]) == 2
+    assert "give it the suffix .flac" in capsys.readouterr().err
     from musicgen_ldm.checkpoint import initialise, save
 
     other = save(initialise("tiny", seed=9), tmp_path / "other")
@@ -169,6 +174,37 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert [p for p in Path().rglob("*") if p.is_file()] == []
+
+
+def test_what_would_fail_after_the_work_is_refused_before_it(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*args: object, **options: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("musicgen_ldm.pipeline.MusicLDM.from_pretrained", load)
+    Path("kept.json").write_text('{"lead": "sheet"}')
+    Path("late.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "seconds": "ten"}\n')
+    Path("key.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "key": "H"}\n')
+    Path("none.txt").write_text("\n\n")
+    for arguments, message in (
+        (("a", "-o", "a.mp3", "--subtype", "24"), "has no depth '24'"),
+        (("a", "-o", "kept.wav"), "kept.json: exists already"),
+        (("a", "-o", "kept.wav", "--overwrite"), "is no record of this package"),
+        (("a", "-o", f"{'a' * 300}.wav"), "File name too long"),
+        (("--prompts", "late.jsonl"), "late.jsonl:2: seconds is ten"),
+        (("--prompts", "key.jsonl"), "key 'H'"),
+        (("--prompts", "none.txt"), "holds no prompt"),
+    ):
+        assert generate(*arguments) == 2, arguments
+        assert message in capsys.readouterr().err
+    assert Path("kept.json").read_text() == '{"lead": "sheet"}'
+
+
+def test_a_prompts_file_may_begin_with_a_byte_order_mark() -> None:
+    Path("p.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "one", "prompt": "a"}\n')
+    assert generate("--prompts", "p.jsonl", "--seconds", "1", "-o", "out") == 0
+    assert Path("out/one.wav").is_file()
 
 
 def write(path: str, samples: np.ndarray, rate: int = 16_000, subtype: str = "PCM_16") -> None:

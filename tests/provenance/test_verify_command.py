@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,3 +57,12 @@ def test_json_prints_one_object_a_line(ours, foreign, tmp_path, capsys):
     assert first["record"]["prompt"] == "soft piano"
     assert second["record"] is None
     assert "No such file" in third["error"]
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    names = " ".join(["missing.wav"] * 2_000)
+    script = f"{sys.executable} -m musicgen_ldm verify --json {names} | head -n 1; "
+    script += 'echo "${PIPESTATUS[0]}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "141"
+    assert done.stderr == ""
