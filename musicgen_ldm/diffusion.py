@@ -18,6 +18,7 @@ from torch import Tensor
 
 from musicgen_ldm.config.generation import SamplerName
 from musicgen_ldm.config.models import DiffusionConfig
+from musicgen_ldm.errors import RequestError
 
 
 def build_scheduler(config: DiffusionConfig) -> DDIMScheduler:
@@ -42,10 +43,15 @@ def build_scheduler(config: DiffusionConfig) -> DDIMScheduler:
 
 
 def make_sampler(name: SamplerName, scheduler: SchedulerMixin) -> SchedulerMixin:
-    """The solver `name` over the process of a stored scheduler."""
-    config = dict(scheduler.config)
+    """The solver `name` over the process of a stored scheduler.
+
+    DDIM visits the stored timesteps, as the reference does. Under "leading" ones the multistep
+    solvers would begin far from pure noise (at 801 of 1000 with 200 steps), so all others take
+    "trailing" ones (Lin et al. 2024).
+    """
     if name == "ddim":
-        return DDIMScheduler.from_config(config)
+        return DDIMScheduler.from_config(scheduler.config)
+    config = dict(scheduler.config) | {"timestep_spacing": "trailing"}
     if name == "dpm++":
         return DPMSolverMultistepScheduler.from_config(
             config, algorithm_type="dpmsolver++", solver_order=2, lower_order_final=True
@@ -53,6 +59,20 @@ def make_sampler(name: SamplerName, scheduler: SchedulerMixin) -> SchedulerMixin
     if name == "unipc":
         return UniPCMultistepScheduler.from_config(config, solver_order=2)
     return EulerDiscreteScheduler.from_config(config)
+
+
+def set_steps(sampler: SchedulerMixin, steps: int, device: torch.device) -> None:
+    """Choose the timesteps of a solver.
+
+    Raises:
+        RequestError: If the process has fewer timesteps than `steps`.
+    """
+    config = sampler.config
+    is_shifted = config.timestep_spacing == "leading"
+    most = config.num_train_timesteps - (config.steps_offset if is_shifted else 0)
+    if steps > most:
+        raise RequestError(f"steps is {steps}; this checkpoint has at most {most}")
+    sampler.set_timesteps(steps, device=device)
 
 
 def take_generator(seed: int, take: int) -> torch.Generator:

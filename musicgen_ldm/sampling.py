@@ -8,7 +8,7 @@ from diffusers import SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
 from musicgen_ldm.config.generation import SamplingConfig
-from musicgen_ldm.diffusion import draw_noise, guide, make_sampler, predict_clean
+from musicgen_ldm.diffusion import draw_noise, guide, make_sampler, predict_clean, set_steps
 from musicgen_ldm.errors import NumericsError
 from musicgen_ldm.models.unet import reduction
 from musicgen_ldm.windows import iterate_windows, window_size
@@ -142,9 +142,10 @@ def sample(
 
     Raises:
         NumericsError: As soon as a value is not finite.
+        RequestError: If the process has fewer timesteps than steps are asked for.
     """
     sampler = make_sampler(config.sampler, scheduler)
-    sampler.set_timesteps(config.steps, device=unet.device)
+    set_steps(sampler, config.steps, unet.device)
     noise = draw_noise(generator, canvas.shape).to(unet.device)
     first = 0
     latent = noise * sampler.init_noise_sigma

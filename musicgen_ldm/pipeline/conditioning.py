@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from musicgen_ldm.audio import read_audio
+from musicgen_ldm.audio import SILENCE_DBFS, read_audio, rms_dbfs
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import GenerateRequest
-from musicgen_ldm.errors import CheckpointError, RequestError
+from musicgen_ldm.errors import AudioError, CheckpointError, RequestError
 from musicgen_ldm.sampling import Condition
 
 NO_BRIDGE = "none"
@@ -32,14 +32,17 @@ def encode_sound(checkpoint: Checkpoint, path: str) -> Tensor:
     """Condition (1, D) of a sound file.
 
     Raises:
-        AudioError: If the file cannot be read.
+        AudioError: If the file cannot be read or is silent.
         CheckpointError: If the checkpoint has no audio tower.
     """
     if checkpoint.clap.feature_extractor is None:
         raise CheckpointError(
             "this checkpoint has no CLAP audio tower, so a sound cannot be a prompt; use a text"
         )
-    return checkpoint.clap.audio([read_audio(path)])
+    sound = read_audio(path)
+    if rms_dbfs(sound.mono) < SILENCE_DBFS:
+        raise AudioError(f"{path}: silent, so it says nothing; give a file with sound in it")
+    return checkpoint.clap.audio([sound])
 
 
 def make_condition(checkpoint: Checkpoint, request: GenerateRequest, bridge: str) -> Condition:

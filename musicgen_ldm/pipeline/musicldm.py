@@ -1,10 +1,11 @@
 """The main object: load a checkpoint once, then render requests."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from musicgen_ldm.pipeline.conditioning import make_condition
 from musicgen_ldm.pipeline.plans import Plan, make_plan
 from musicgen_ldm.pipeline.takes import Take, measure, score
 from musicgen_ldm.sampling import Condition, Progress, sample
+
+# How PyTorch's CPU and MPS allocators say that they failed; CUDA's has an error of its own.
+ALLOCATOR = re.compile("allocate memory|not enough memory|out of memory")
 
 ProgressCallback = Callable[[int, Progress], None]
 
@@ -64,8 +68,9 @@ class MusicLDM:
         Raises:
             CheckpointError: If it is missing, corrupt or unsafe.
         """
-        checkpoint = load(name, offline=offline, reference_heads=reference_heads)
-        return cls(checkpoint, device=device)
+        with _memory_as_request_error(f"to load {name}"):
+            checkpoint = load(name, offline=offline, reference_heads=reference_heads)
+            return cls(checkpoint, device=device)
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
         """Write the stock pipeline layout; see `checkpoint.save`."""
@@ -110,7 +115,7 @@ class MusicLDM:
         if request.key is not None:
             parse_key(request.key)
         sources = {role: _file_hash(path) for role, path in request.source_files.items()}
-        with _memory_as_request_error(request):
+        with _memory_as_request_error("to render this"):
             condition = make_condition(self.checkpoint, request, self.sampling(request).bridge)
             plan = make_plan(self.checkpoint, request)
             for index in range(request.first_take, request.first_take + request.takes):
@@ -228,7 +233,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" exists and computes nothing
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise RequestError(
             f"device {name!r} cannot be used here; choose auto, cpu, cuda or mps"
@@ -237,22 +242,23 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _memory_as_request_error(request: GenerateRequest) -> Iterator[None]:
-    """Turn the allocator's failure into a sentence the user can act on."""
+def _memory_as_request_error(purpose: str) -> Iterator[None]:
+    """Turn the allocators' failures into a sentence the user can act on."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         is_allocator = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not is_allocator and "allocate memory" not in str(error):
+        if not is_allocator and not ALLOCATOR.search(str(error)):
             raise
         raise RequestError(
-            f"out of memory for {request.length_s:g} s; ask for less, or use --device cpu"
+            f"out of memory {purpose}; ask for a shorter piece, close other programs, or use "
+            "--device cpu"
         ) from error
 
 
 def _file_hash(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return sha256(file.read()).hexdigest()
+            return file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error

@@ -14,10 +14,23 @@ import torch
 from scipy.signal import resample as resample_periodic
 from torch import Tensor
 
-from musicgen_ldm.audio import FloatArray, Waveform, fit_length, peak, read_audio
+from musicgen_ldm.audio import (
+    SILENCE_DBFS,
+    FloatArray,
+    Waveform,
+    fit_length,
+    peak,
+    read_audio,
+    rms_dbfs,
+)
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.codec import mel_to_latent
-from musicgen_ldm.config.generation import DEFAULT_STRENGTH, MAX_SECONDS, GenerateRequest
+from musicgen_ldm.config.generation import (
+    DEFAULT_STRENGTH,
+    MAX_SECONDS,
+    MIN_SECONDS,
+    GenerateRequest,
+)
 from musicgen_ldm.errors import AudioError, RequestError
 from musicgen_ldm.mel import log_mel
 from musicgen_ldm.models import unet, vae
@@ -96,10 +109,10 @@ def make_plan(checkpoint: Checkpoint, request: GenerateRequest) -> Plan:
         return _continuation(geometry, request, read_audio(request.continue_file))
     if request.init is not None:
         source = read_audio(request.init)
-        if source.seconds > MAX_SECONDS:
+        if not MIN_SECONDS <= source.seconds <= MAX_SECONDS:
             raise RequestError(
-                f"{request.init} lasts {source.seconds:.0f} s; at most {MAX_SECONDS:g} s can be "
-                "worked on, cut it first"
+                f"{request.init} lasts {source.seconds:.2f} s; {MIN_SECONDS:g} to "
+                f"{MAX_SECONDS:g} s can be worked on, give another part of it"
             )
         if request.repaint:
             return _repaint(geometry, request, source)
@@ -250,10 +263,9 @@ def _extended(
 
 def _normalised(samples: FloatArray, name: str | None) -> tuple[FloatArray, float]:
     """Samples at the level of the training clips, and the gain that brought them there."""
-    loudest = peak(samples)
-    if loudest == 0:
+    if rms_dbfs(samples) < SILENCE_DBFS:
         raise AudioError(f"{name}: silent where it matters; give a file with sound in it")
-    gain = TRAINING_PEAK / loudest
+    gain = TRAINING_PEAK / peak(samples)
     return samples * np.float32(gain), gain
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from musicgen_ldm import GenerateRequest, MusicGenError, MusicLDM, read_audio
 from musicgen_ldm.config.generation import SAMPLERS, VOCODERS
@@ -204,6 +205,47 @@ def test_silent_and_missing_sources_are_errors(tiny_model: MusicLDM, tmp_path: P
             render(tiny_model, **request)
     with pytest.raises(MusicGenError, match="cannot be read"):
         render(tiny_model, init=str(tmp_path / "none.wav"))
+
+
+def test_sources_without_sound_to_work_on_are_refused(
+    tiny_model: MusicLDM, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    import soundfile
+
+    hiss = tmp_path / "hiss.wav"  # the dither of a silent 16-bit recording
+    soundfile.write(hiss, rng.integers(-1, 2, 32_000).astype(np.int16), 16_000)
+    with pytest.raises(AudioError, match="silent where it matters"):
+        render(tiny_model, init=str(hiss))
+    with pytest.raises(AudioError, match="silent, so it says nothing"):
+        render(tiny_model, audio_prompt=str(hiss), seconds=1)
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.full(3, 0.5), 96_000)
+    for loop in (False, True):
+        with pytest.raises(RequestError, match=r"lasts 0\.00 s; 0\.5 to 600 s can be worked on"):
+            render(tiny_model, init=str(short), loop=loop)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("MPS backend out of memory"),
+    ],
+)
+def test_out_of_memory_is_a_sentence(
+    tiny_model: MusicLDM, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("musicgen_ldm.pipeline.musicldm.sample", fail)
+    with pytest.raises(RequestError, match="out of memory to render this; ask for a shorter"):
+        render(tiny_model, seconds=1)
+    monkeypatch.setattr("musicgen_ldm.pipeline.musicldm.load", fail)
+    with pytest.raises(RequestError, match="out of memory to load tiny"):
+        MusicLDM.from_pretrained("tiny")
 
 
 def test_unknown_bridge_and_device(tiny_model: MusicLDM, tiny_folder: Path) -> None:

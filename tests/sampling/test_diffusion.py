@@ -11,9 +11,10 @@ from musicgen_ldm.diffusion import (
     guide,
     make_sampler,
     predict_clean,
+    set_steps,
     take_generator,
 )
-from musicgen_ldm.errors import ConfigError
+from musicgen_ldm.errors import ConfigError, RequestError
 
 V_PREDICTION = DiffusionConfig(prediction_type="v_prediction", zero_terminal_snr=True)
 
@@ -62,6 +63,22 @@ def test_every_sampler_recovers_the_clean_latent_of_an_oracle(
         latent = sampler.step(target, timestep, latent).prev_sample
     # The first timestep of the released schedule keeps a trace of noise.
     torch.testing.assert_close(latent, clean, atol=0.2, rtol=0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [20, 200, 600, 999])
+def test_every_solver_begins_next_to_pure_noise(name: str, steps: int) -> None:
+    sampler = make_sampler(name, build_scheduler(DiffusionConfig()))
+    set_steps(sampler, steps, torch.device("cpu"))
+    assert len(sampler.timesteps) == steps
+    missing = 1000 % steps if name == "ddim" else 0  # leading steps leave a remainder
+    assert 999 - sampler.timesteps[0] <= 1000 // steps + missing
+
+
+def test_more_steps_than_timesteps_are_refused() -> None:
+    sampler = make_sampler("ddim", build_scheduler(DiffusionConfig()))
+    with pytest.raises(RequestError, match="steps is 1000; this checkpoint has at most 999"):
+        set_steps(sampler, 1000, torch.device("cpu"))
 
 
 def test_guidance_limits() -> None:
