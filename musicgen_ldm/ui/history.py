@@ -18,8 +18,8 @@ from musicgen_ldm.ui.visitors import Visitors
 ID_COLUMN = len(texts.HISTORY_HEADERS) - 1
 
 
-def rows(library: Library, words: str, only_favourites: bool) -> list[list[str]]:
-    """One row an entry, newest first."""
+def rows(library: Library, words: str | None, only_favourites: bool) -> list[list[str]]:
+    """One row an entry, newest first; an untouched search field holds None."""
     return [
         [
             f"{entry.id[:4]}-{entry.id[4:6]}-{entry.id[6:8]} {entry.id[9:11]}:{entry.id[11:13]}",
@@ -28,7 +28,7 @@ def rows(library: Library, words: str, only_favourites: bool) -> list[list[str]]
             "★" if entry.is_favourite else "",
             entry.id,
         ]
-        for entry in library.search(words, only_favourites=only_favourites)
+        for entry in library.search(words or "", only_favourites=only_favourites)
     ]
 
 
@@ -73,7 +73,7 @@ def build_history(
     verdict = gr.Markdown(elem_id="verdict")
     form = [*(fields[name] for name in forms.FIELDS), fields["lock"]]
 
-    def listed(query: str, only: bool, visitor: gr.Request) -> list[list[str]]:
+    def listed(query: str | None, only: bool, visitor: gr.Request) -> list[list[str]]:
         return rows(visitors.library(visitor), query, only)
 
     def select(event: gr.SelectData, visitor: gr.Request) -> tuple[str, Any, str]:
@@ -89,14 +89,16 @@ def build_history(
         entry = _entry(visitors.library(visitor), name)
         return panel.shown([entry]) | {panel.status: "", tabs: gr.Tabs(selected="create")}
 
-    def toggle(name: str | None, query: str, only: bool, visitor: gr.Request) -> list[list[str]]:
+    def toggle(
+        name: str | None, query: str | None, only: bool, visitor: gr.Request
+    ) -> list[list[str]]:
         library = visitors.library(visitor)
         entry = _entry(library, name)
         with as_toast():
             library.set_favourite(entry.id, not entry.is_favourite)
         return rows(library, query, only)
 
-    def remove(name: str | None, query: str, only: bool, visitor: gr.Request) -> tuple:
+    def remove(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> tuple:
         library = visitors.library(visitor)
         library.delete(_entry(library, name).id)
         return rows(library, query, only), None, gr.update(visible=False), texts.DELETED

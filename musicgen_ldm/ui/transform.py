@@ -82,14 +82,15 @@ def request_of(values: Mapping[str, Any]) -> GenerateRequest:
         RequestError: If nothing was given to work with.
     """
     source, weight = values["source"], float(values["weight"])
+    prompt, words = values["prompt"] or "", values["second"] or ""
     is_prompt = source is not None and values["mode"] == texts.MODE_PROMPT
     asked: dict[str, Any] = {
-        "prompt": values["prompt"],
+        "prompt": prompt,
         "seed": values["seed"],
         "takes": int(values["takes"]),
     }
-    second = {"text": values["second"]} if values["second"].strip() else None
-    if is_prompt and values["prompt"].strip() and second is None:
+    second = {"text": words} if words.strip() else None
+    if is_prompt and prompt.strip() and second is None:
         second = {"audio": source}
     elif is_prompt:
         asked["audio_prompt"] = source

@@ -23,7 +23,7 @@ EMPTY = {
 
 
 UNTOUCHED = {
-    "source": None, "mode": texts.MODE_VARY, "strength": 0.5, "prompt": "", "second": "",
+    "source": None, "mode": texts.MODE_VARY, "strength": 0.5, "prompt": None, "second": None,
     "weight": 0.3, "seconds": 5, "takes": 1, "seed": 0,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from musicgen_ldm import GenerateRequest, MusicLDM, read_audio
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.pipeline import Take
 from musicgen_ldm.provenance import verify
+from musicgen_ldm.ui.history import rows
 from musicgen_ldm.ui.library import Library, prune
 
 FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
@@ -89,3 +90,9 @@ def test_pruning_spares_favourites_and_the_young(tmp_path: Path, take: Take) -> 
     assert {e.id for e in library.search()} == {kept.id, young.id}
     assert prune(tmp_path, keep_days=5, keep_mb=0) == 1
     assert {e.id for e in library.search()} == {kept.id}
+
+
+def test_an_untouched_search_lists_everything(tmp_path: Path, take: Take) -> None:
+    library = Library.of_user(tmp_path, None)
+    entry = library.add(take)
+    assert [row[-1] for row in rows(library, None, False)] == [entry.id]
