@@ -18,7 +18,6 @@ import soundfile
 from PIL import Image, ImageDraw, ImageFont
 
 from musicgen_ldm import GenerateRequest, MusicLDM, Waveform
-from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.measure import loop_seam_score, seam_score
 from musicgen_ldm.ui.pictures import picture
 
@@ -82,9 +81,9 @@ def loop_row(model: MusicLDM, seed: int) -> Row:
     )
 
 
-def sheet(rows: Sequence[Row], mel: MelConfig) -> Image.Image:
+def sheet(rows: Sequence[Row]) -> Image.Image:
     """Rows under one another: title, marks at the seams, waveform over spectrogram."""
-    pictures = [picture(row.waveform, mel) for row in rows]
+    pictures = [picture(row.waveform) for row in rows]
     height = sum(p.height + TITLE_HEIGHT + MARK_HEIGHT for p in pictures)
     page = Image.new("RGB", (pictures[0].width, height), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(TITLE_SIZE)
@@ -113,7 +112,7 @@ def main() -> None:
         rows = edited_rows(model, Path(folder), args.seed)
     rows.append(loop_row(model, args.seed))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(rows, model.checkpoint.mel).save(args.out)
+    sheet(rows).save(args.out)
     for row in rows:
         print(row.title)
 
