@@ -4,6 +4,7 @@ The stock feature extractor crops long clips at random; here windows are placed 
 and its spectrogram is computed in torch, equal to the extractor's within float rounding.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,7 +34,7 @@ NUM_BINS = 64  # mel bins of every HTSAT
 def build_clap(config: ClapConfig) -> ClapModel:
     """A freshly initialised CLAP with the unfused HTSAT audio tower."""
     text, audio = config.text, config.audio
-    return ClapModel(
+    model = ClapModel(
         StockClapConfig(
             text_config={
                 "vocab_size": text.vocab_size,
@@ -59,6 +60,12 @@ def build_clap(config: ClapConfig) -> ClapModel:
             projection_dim=config.embedding_dim,
         )
     )
+    # transformers 4 draws the logarithms of the temperatures from around 0, where towers hardly
+    # learn; LAION's CLAP and transformers 5 start them here.
+    with torch.no_grad():
+        for scale in (model.logit_scale_a, model.logit_scale_t):
+            scale.fill_(math.log(model.config.logit_scale_init_value))
+    return model
 
 
 def build_feature_extractor(config: ClapAudioConfig) -> ClapFeatureExtractor:

@@ -6,8 +6,8 @@ import torch
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.checkpoint import Checkpoint
-from musicgen_ldm.config.models import ClapAudioConfig
-from musicgen_ldm.models.clap import audio_windows, build_feature_extractor, clap_mel
+from musicgen_ldm.config.models import PRESETS, ClapAudioConfig
+from musicgen_ldm.models.clap import audio_windows, build_clap, build_feature_extractor, clap_mel
 
 SIXTEEN_KHZ = ClapAudioConfig(sample_rate=16_000, hop_length=160, fmax=8_000.0)
 
@@ -48,6 +48,12 @@ def test_windows_cover_a_long_clip_and_drop_a_short_tail() -> None:
     assert audio_windows(torch.zeros(16_000 * 10), extractor).shape == (1, 160_000)
     assert audio_windows(torch.zeros(163_840), extractor).shape == (1, 160_000)
     assert audio_windows(torch.zeros(16_000 * 25), extractor).shape == (3, 160_000)
+
+
+def test_temperatures_start_where_clap_starts_them() -> None:
+    model = build_clap(PRESETS["tiny"].clap)
+    for scale in (model.logit_scale_a, model.logit_scale_t):
+        assert scale.exp().item() == pytest.approx(1 / 0.07)
 
 
 def test_embeddings_do_not_depend_on_neighbours(
