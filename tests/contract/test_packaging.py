@@ -42,13 +42,12 @@ def test_every_dependency_is_pinned_within_its_range(constraints):
 
 
 def test_oldest_is_the_lower_bound():
-    """torch apart, which stands at one version: see docs/decisions/0001-packaging.md."""
     pins = pinned("oldest.txt")
     bounds = {
         name: Version(specifier.version)
         for name, requirement in declared().items()
         for specifier in requirement.specifier
-        if specifier.operator == ">=" and name != "torch"
+        if specifier.operator == ">="
     }
     assert {name: pins[name] for name in bounds} == bounds
 
