@@ -134,7 +134,6 @@ class StageConfig:
     run: RunConfig = field(default_factory=RunConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     ema: EmaConfig | None = field(default_factory=EmaConfig)
-    init: str | None = None  # component folder or checkpoint that the weights start from
     seed: int = 0
     batch_size: int = 16  # clips per optimizer step, over all processes and accumulated batches
     max_steps: int = 100_000  # optimizer steps; also the end of cosine and linear schedules

@@ -18,6 +18,7 @@ class VaeStageConfig(StageConfig):
     """
 
     stage: str = "vae"
+    init: str | None = None  # autoencoder that the weights start from
     batch_size: int = 4
     optim: OptimConfig = field(default_factory=lambda: _ADAM)
     kl_weight: float = 1 / 65_536

@@ -17,6 +17,7 @@ class VocoderStageConfig(StageConfig):
     """
 
     stage: str = "vocoder"
+    init: str | None = None  # vocoder that the weights start from
     optim: OptimConfig = field(default_factory=lambda: _ADAMW)
     data: DataConfig = field(default_factory=lambda: DataConfig(seconds=1.28))
     vae: str | None = None  # fine-tune on what this autoencoder decodes instead of true mels

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_ldm.config.training import OptimConfig
+from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.training.stages import load_stage_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -39,3 +40,9 @@ def test_the_text_fine_tune_changes_the_condition_and_starts_from_the_denoiser()
     assert tuned.mixup.kind == "none"
     assert tuned.components.unet == base.run.out
     assert tuned.optim == base.optim
+
+
+@pytest.mark.parametrize("stage", ["pocket/ldm.yaml", "tagger.yaml", "spectrum.yaml"])
+def test_a_starting_point_that_would_be_ignored_is_refused(stage):
+    with pytest.raises(ConfigError, match="init"):
+        load_stage_config(CONFIGS / stage, ["init=checkpoints/pocket"])
