@@ -36,12 +36,16 @@ class ConditionConfig:
         dropout: Probability of the embedding of "" in place of either, for guidance.
         audio_noise: Standard deviation per dimension of noise on audio embeddings, a width for
             the modality gap (variance 0.001 in Zhang et al. 2024).
+        whitening: Start the condition's projection from whitened conditions whose variances are
+            at least this share of the largest (`models/unet.py`); None starts it at random, or
+            as `components.unet` has it.
     """
 
     source: Literal["audio", "text", "mixed"] = "audio"
     text_share: float = 0.5
     dropout: float = 0.1
     audio_noise: float = 0.0
+    whitening: float | None = None
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -50,6 +54,10 @@ class ConditionConfig:
                 raise ConfigError(f"condition.{name}={getattr(self, name)}: must lie in [0, 1]")
         if self.audio_noise < 0:
             raise ConfigError(f"condition.audio_noise={self.audio_noise}: must be 0 or more")
+        if self.whitening is not None and not 0 < self.whitening <= 1:
+            raise ConfigError(
+                f"condition.whitening={self.whitening}: must lie in (0, 1], usually 0.001"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +171,5 @@ class LdmStageConfig(StageConfig):
             )
         if self.lora is not None and self.components.unet is None:
             raise ConfigError("lora adapts a trained denoiser: set components.unet to its folder")
+        if self.lora is not None and self.condition.whitening is not None:
+            raise ConfigError("lora leaves the condition's projection as it is: no whitening")

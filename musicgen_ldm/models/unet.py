@@ -4,6 +4,7 @@ import math
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
 
 from musicgen_ldm.config.models import UnetConfig
 
@@ -45,6 +46,34 @@ def build_unet(
     with torch.no_grad():
         unet.class_embedding.weight.mul_(math.sqrt(embedding_dim))
     return unet
+
+
+@torch.no_grad()
+def whiten_condition(unet: UNet2DConditionModel, conditions: Tensor, floor: float) -> None:
+    """Start the condition's projection anew, such that it hears every direction alike.
+
+    Contrastive embeddings crowd into few directions (of the 512 of `pocket` ten hold nearly all
+    variance), and a network told such vectors learns the others, where instruments and genres
+    are told apart, last. The projection becomes a random rotation of the whitened conditions.
+
+    Args:
+        unet: Changed in place; only `class_embedding`.
+        conditions: Vectors as training will show them (n, D).
+        floor: Variances below this share of the largest count as this much, which keeps noise
+            of hardly used directions small.
+    """
+    projection = unet.class_embedding
+    conditions = conditions.to(projection.weight)
+    mean = conditions.mean(dim=0)
+    _, singular, directions = torch.linalg.svd(conditions - mean, full_matrices=False)
+    deviations = (singular.square() + floor * singular[0].square()).sqrt()  # times sqrt(n)
+    rotation = nn.init.orthogonal_(
+        projection.weight.new_empty(len(projection.weight), len(singular))
+    )
+    weight = rotation @ (directions / deviations[:, None])
+    weight /= ((conditions - mean) @ weight.T).std()
+    projection.weight.copy_(weight)
+    projection.bias.copy_(-weight @ mean)
 
 
 def reduction(unet: UNet2DConditionModel) -> int:

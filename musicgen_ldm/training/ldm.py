@@ -23,7 +23,7 @@ from musicgen_ldm.data.mixed_clips import MixedClipDataset
 from musicgen_ldm.diffusion import build_scheduler
 from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.models.bridge import Bridge, BridgeMode, fit_bridge
-from musicgen_ldm.models.unet import build_unet
+from musicgen_ldm.models.unet import build_unet, whiten_condition
 from musicgen_ldm.models.vae import reduction
 from musicgen_ldm.training.clap_folder import load_clap
 from musicgen_ldm.training.components import load_component
@@ -138,9 +138,23 @@ class LdmTask:
         return cast(UNet2DConditionModel, unwrapped(self.models["unet"]))
 
     def optimizers(self) -> dict[str, Optimization]:
-        """One optimizer over what is not frozen."""
+        """One optimizer over what is not frozen, after the condition's projection is whitened."""
+        if self.config.condition.whitening is not None:
+            whiten_condition(self._unet, self._conditions(), self.config.condition.whitening)
         trained = (p for p in self.models["unet"].parameters() if p.requires_grad)
         return {"unet": build_optimizer(trained, self.config.optim)}
+
+    def _conditions(self) -> Tensor:
+        """Conditions (n, D) of training clips, as `step` draws them."""
+        with full_precision(self.null.device):
+            text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
+        generator = Generator(text.device).manual_seed(self.config.seed)
+        return self._draw_condition(audio, text, generator)
+
+    def _draw_condition(self, audio: Tensor, text: Tensor, generator: Generator) -> Tensor:
+        """What the denoiser is told (B, D), or the embedding of "" for some."""
+        condition = choose_condition(audio, text, self.config.condition, generator)
+        return drop_condition(condition, self.null, self.config.condition.dropout, generator)
 
     def dataset(self, split: str) -> MixedClipDataset | LatentDataset:
         """Waveforms with captions, or their stored features; the same object each time."""
@@ -157,9 +171,7 @@ class LdmTask:
         generator = context.generator
         clean, audio, text = self._features(batch, generator)
         clean = self._crop(clean, generator)
-        condition = choose_condition(audio, text, self.config.condition, generator)
-        dropout = self.config.condition.dropout
-        condition = drop_condition(condition, self.null, dropout, generator)
+        condition = self._draw_condition(audio, text, generator)
         timesteps = torch.randint(
             self.scheduler.config.num_train_timesteps,
             (len(clean),),

@@ -104,6 +104,8 @@ class Trainer:
             if accelerator.device.type == "cpu":  # backward is what is slow: trained ones only
                 for model in task.models.values():
                     use_cpu_kernels(model)
+        for model in task.frozen.values():
+            model.to(accelerator.device)
         optimizations = task.optimizers()
         for optimization in optimizations.values():
             for group in optimization.optimizer.param_groups:
@@ -117,8 +119,6 @@ class Trainer:
             name: Optimization(optimizer, optimizations[name].config)
             for name, optimizer in zip(optimizations, prepared[len(task.models) :], strict=True)
         }
-        for model in task.frozen.values():
-            model.to(accelerator.device)
         self.bare_models = {name: unwrapped(model) for name, model in task.models.items()}
         averaged = {name: self.bare_models[name] for name in task.averaged}
         self.averages = Averages(averaged, self.config.ema) if self.config.ema else None

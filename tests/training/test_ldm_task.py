@@ -228,6 +228,26 @@ def test_batched_embeddings_equal_those_of_single_clips(make_config):
     )
 
 
+def test_whitening_starts_from_the_conditions_that_training_shows(make_config):
+    task = LdmTask(make_config(condition=ConditionConfig(source="mixed", whitening=1e-3)))
+    assert task._conditions().shape == (8, task.clap.dim)
+    task.optimizers()
+    told = task.models["unet"].class_embedding(task._conditions())
+    torch.testing.assert_close(told.mean(dim=0), torch.zeros(told.shape[1]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(told.std(), torch.tensor(1.0), atol=1e-2, rtol=0)
+
+
+def test_a_whitened_run_resumes_with_the_weights_it_learned(make_config):
+    config = make_config(condition=ConditionConfig(source="text", whitening=1e-3))
+    half = replace(config, max_steps=2)
+    Trainer(half, lambda: LdmTask(half)).fit()
+    whole = Trainer(config, lambda: LdmTask(config), resume=True)
+    learned = whole.task.models["unet"].class_embedding.weight.detach()
+    fresh = LdmTask(config)
+    fresh.optimizers()
+    assert not torch.equal(learned, fresh.models["unet"].class_embedding.weight)
+
+
 def test_a_crop_is_a_stretch_of_the_latent(make_config):
     task = LdmTask(make_config())
     latent = torch.arange(4 * 64, dtype=torch.float).view(4, 1, 64, 1)
@@ -278,6 +298,14 @@ def test_gradient_checkpointing_changes_no_gradient(make_config):
         ({"components": ComponentsConfig()}, r"components\.vae must be given"),
         ({"crop_seconds": 99.0}, "crop_seconds=99"),
         ({"lora": LoraConfig()}, r"set components\.unet"),
+        (
+            {
+                "lora": LoraConfig(),
+                "components": ComponentsConfig(vae="v", vocoder="v", clap="c", unet="u"),
+                "condition": ConditionConfig(whitening=0.1),
+            },
+            "no whitening",
+        ),
         ({"min_snr_gamma": 5.0, "preset": "pocket", "model": PRESETS["pocket"]}, "last timestep"),
         ({"preset": "pocket", "model": PRESETS["pocket"]}, "change the preset"),
         ({"run": RunConfig(workers=2)}, "set run.workers=0"),
