@@ -1,31 +1,22 @@
 """The tracker of our own: `BeatNetwork` and the bar-pointer decoder."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.beats.decoder import decode
 from musicgen_ldm.beats.network import BeatNetwork, activations, beat_features
 from musicgen_ldm.beats.tracker import NO_BEATS, Beats, has_sound
 from musicgen_ldm.config.beats_training import BEAT_MEL, BeatNetworkConfig
-from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.network_file import read_network, write_network
 
 WEIGHTS = Path(__file__).parent / "weights" / "tcn.safetensors"
+KIND = "musicgen_ldm.beats.tcn.v1"
 
 
 def save_network(network: BeatNetwork, config: BeatNetworkConfig, path: Path) -> None:
     """Write half-precision weights that carry their own configuration."""
-    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {
-        "format": "musicgen_ldm.beats.tcn.v1",
-        "network": json.dumps(asdict(config)),
-        "mel": json.dumps(asdict(BEAT_MEL)),
-    }
-    save_file(tensors, path, metadata)
+    write_network(path, network, KIND, BEAT_MEL, {"network": asdict(config)})
 
 
 def load_network(path: Path = WEIGHTS) -> BeatNetwork:
@@ -34,22 +25,9 @@ def load_network(path: Path = WEIGHTS) -> BeatNetwork:
     Raises:
         CheckpointError: If the file is missing, corrupt or of another spectrogram.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: no readable beat network ({error}); train one with "
-            "`musicgen-ldm train configs/beats.yaml`"
-        ) from error
-    if metadata.get("mel") != json.dumps(asdict(BEAT_MEL)):
-        raise CheckpointError(
-            f"{path}: trained on spectrogram {metadata.get('mel')}, this version computes "
-            f"{json.dumps(asdict(BEAT_MEL))}; train the network again"
-        )
-    network = BeatNetwork(BeatNetworkConfig(**json.loads(metadata["network"])))
-    network.load_state_dict(tensors)
+    weights, settings = read_network(path, KIND, config="configs/beats.yaml", mel=BEAT_MEL)
+    network = BeatNetwork(BeatNetworkConfig(**settings["network"]))
+    network.load_state_dict(weights)
     return network.eval()
 
 

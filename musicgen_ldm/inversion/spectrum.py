@@ -5,22 +5,20 @@ the bin the tone lies decides whether the music is in tune; above, the overtones
 fundamentals. A small network has learnt both from music; without one the result is merely smooth.
 """
 
-import json
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.config.spectrum_training import SpectrumNetworkConfig
-from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.mel import filter_bank
+from musicgen_ldm.network_file import read_network, write_network
 
 WEIGHTS = Path(__file__).parent / "weights" / "spectrum.safetensors"
+KIND = "musicgen_ldm.spectrum.v1"
 UPDATES = 5
 MEL_MEAN, MEL_SCALE = -5.0, 3.0  # nepers; brings music to about N(0, 1)
 TINY = 1e-12
@@ -100,13 +98,7 @@ def _network_for(config: MelConfig) -> SpectrumNetwork | None:
 
 def save_network(network: SpectrumNetwork, config: SpectrumNetworkConfig, path: Path) -> None:
     """Write half-precision weights that carry their own configuration."""
-    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {
-        "format": "musicgen_ldm.spectrum.v1",
-        "network": json.dumps(asdict(config)),
-        "mel": json.dumps(asdict(network.mel)),
-    }
-    save_file(tensors, path, metadata)
+    write_network(path, network, KIND, network.mel, {"network": asdict(config)})
 
 
 def load_network(path: Path = WEIGHTS) -> SpectrumNetwork:
@@ -115,16 +107,8 @@ def load_network(path: Path = WEIGHTS) -> SpectrumNetwork:
     Raises:
         CheckpointError: If the file is missing or corrupt.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        config = SpectrumNetworkConfig(**json.loads(metadata["network"]))
-        network = SpectrumNetwork(config, MelConfig(**json.loads(metadata["mel"])))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(
-            f"{path}: no readable spectrum network ({error}); train one with "
-            "`musicgen-ldm train configs/spectrum.yaml`"
-        ) from error
-    network.load_state_dict(tensors)
+    weights, settings = read_network(path, KIND, config="configs/spectrum.yaml")
+    config = SpectrumNetworkConfig(**settings["network"])
+    network = SpectrumNetwork(config, MelConfig(**settings["mel"]))
+    network.load_state_dict(weights)
     return network.eval().requires_grad_(False)

@@ -4,19 +4,16 @@ It is the offline classifier of the evaluation and is kept apart from everything
 ranks the generator. Shapes: mel (B, 1, N, M), embedding (B, D).
 """
 
-import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from musicgen_ldm.config.tagger_training import TAGGER_MEL, TaggerNetworkConfig, TempoBins
-from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.mel import log_mel
+from musicgen_ldm.network_file import read_network, write_network
 
 FILE_NAME = "tagger.safetensors"
 FORMAT = "musicgen_ldm.tagger.v2"
@@ -135,19 +132,12 @@ def tempo_bin(bpm: float, bins: TempoBins) -> int:
 
 def save_tagger(network: Tagger, path: Path) -> None:
     """Write half-precision weights that carry their configuration and vocabulary."""
-    tensors = {
-        name: (t.half() if t.is_floating_point() else t).contiguous()
-        for name, t in network.state_dict().items()
+    settings = {
+        "network": asdict(network.config),
+        "vocabulary": asdict(network.vocabulary),
+        "threshold": network.threshold,
     }
-    metadata = {
-        "format": FORMAT,
-        "network": json.dumps(asdict(network.config)),
-        "vocabulary": json.dumps(asdict(network.vocabulary)),
-        "mel": json.dumps(asdict(TAGGER_MEL)),
-        "threshold": json.dumps(network.threshold),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata)
+    write_network(path, network, FORMAT, TAGGER_MEL, settings)
 
 
 def load_tagger(path: Path) -> Tagger:
@@ -156,21 +146,8 @@ def load_tagger(path: Path) -> Tagger:
     Raises:
         CheckpointError: If the file is missing, corrupt or of another spectrogram.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: no readable tagger ({error}); train one with "
-            "`musicgen-ldm train configs/tagger.yaml`"
-        ) from error
-    if metadata.get("format") != FORMAT or metadata.get("mel") != json.dumps(asdict(TAGGER_MEL)):
-        raise CheckpointError(
-            f"{path}: format {metadata.get('format')}, mel {metadata.get('mel')}; this version "
-            f"needs {FORMAT} on {json.dumps(asdict(TAGGER_MEL))}; train the tagger again"
-        )
-    sizes, words = json.loads(metadata["network"]), json.loads(metadata["vocabulary"])
+    weights, settings = read_network(path, FORMAT, config="configs/tagger.yaml", mel=TAGGER_MEL)
+    sizes, words = settings["network"], settings["vocabulary"]
     config = TaggerNetworkConfig(**{**sizes, "channels": tuple(sizes["channels"])})
     vocabulary = Vocabulary(
         instruments=tuple(words["instruments"]),
@@ -179,6 +156,6 @@ def load_tagger(path: Path) -> Tagger:
         tempo=TempoBins(**words["tempo"]),
     )
     network = Tagger(config, vocabulary)
-    network.load_state_dict(tensors)
-    network.threshold = json.loads(metadata["threshold"])
+    network.load_state_dict(weights)
+    network.threshold = settings["threshold"]
     return network.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.beats.network import BeatNetwork, activations, beat_features
-from musicgen_ldm.beats.tcn_tracker import TcnTracker, load_network, save_network
+from musicgen_ldm.beats.tcn_tracker import KIND, TcnTracker, load_network, save_network
 from musicgen_ldm.beats.tracker import NO_BEATS
 from musicgen_ldm.config.beats_training import BEAT_MEL, BeatNetworkConfig
 from musicgen_ldm.errors import CheckpointError, ConfigError
@@ -81,14 +81,14 @@ def test_unreadable_weights_name_the_remedy(tmp_path):
     with pytest.raises(CheckpointError, match=r"train one with `musicgen-ldm train configs/beats"):
         load_network(tmp_path / "absent.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(CheckpointError, match="no readable beat network"):
+    with pytest.raises(CheckpointError, match="no readable network"):
         load_network(tmp_path / "broken.safetensors")
 
 
 def test_weights_of_another_spectrogram_are_refused(tmp_path):
     path = tmp_path / "tcn.safetensors"
     save_network(small_network(), SMALL, path)
-    save_file(load_file(path), path, {"mel": json.dumps({"hop_length": 441})})
+    save_file(load_file(path), path, {"format": KIND, "mel": json.dumps({"hop_length": 441})})
     with pytest.raises(CheckpointError, match=r"hop_length.*441"):
         load_network(path)
 
