@@ -48,21 +48,14 @@ def run(args: argparse.Namespace) -> int:
     if args.pairs < 1:
         raise ConfigError(f"--pairs {args.pairs}: must be at least 1")
     folder = _empty_folder(Path(args.out), overwrite=args.overwrite)
-    mel = MelConfig()
     data = DataConfig(manifest=args.manifest)
-    clips = ClipDataset.from_config(
-        data,
-        args.split,
-        sample_rate=mel.sample_rate,
-        num_samples=mel.num_samples(mel.num_frames(data.seconds)),
-        seed=args.seed,
-    )
+    clips = ClipDataset.for_mel(data, args.split, MelConfig(), args.seed)
     audit = MixupAudit(clips, config, args.seed)
     pairs = []
     with (folder / "pairs.jsonl").open("w", encoding="utf-8") as lines:
         for number, (pair, samples) in enumerate(audit.pairs(args.pairs), start=1):
             name = f"{number:04d}-{pair.anchor}+{pair.partner}.wav"
-            soundfile.write(folder / name, samples, mel.sample_rate, subtype="PCM_16")
+            soundfile.write(folder / name, samples, clips.sample_rate, subtype="PCM_16")
             lines.write(json.dumps({"file": name} | pair.to_json(), ensure_ascii=False) + "\n")
             pairs.append(pair)
     sizes = audit.group_sizes()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from musicgen_ldm.audio import FloatArray, fit_length, peak, read_audio
+from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.config.training import DataConfig
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.data.sampler import ClipRef
@@ -107,6 +108,18 @@ class ClipDataset:
             num_samples=num_samples,
             peak=data.peak,
             seed=seed,
+        )
+
+    @classmethod
+    def for_mel(cls, data: DataConfig, split: str, mel: MelConfig, seed: int) -> "ClipDataset":
+        """The allowed clips of one split, cropped to the whole mel frames of `data.seconds`.
+
+        Raises:
+            ManifestError: If there are none.
+        """
+        num_samples = mel.num_samples(mel.num_frames(data.seconds))
+        return cls.from_config(
+            data, split, sample_rate=mel.sample_rate, num_samples=num_samples, seed=seed
         )
 
     def __len__(self) -> int:

@@ -165,13 +165,7 @@ class BeatsTask:
         return {"loss": beat + downbeat, "beat": beat, "downbeat": downbeat}
 
     def _clips(self, split: str) -> ClipDataset:
-        return ClipDataset.from_config(
-            self.config.data,
-            split,
-            sample_rate=BEAT_MEL.sample_rate,
-            num_samples=BEAT_MEL.num_samples(self.config.num_frames),
-            seed=self.config.seed,
-        )
+        return ClipDataset.for_mel(self.config.data, split, BEAT_MEL, self.config.seed)
 
 
 def with_clicks(tracker: TcnTracker, samples: FloatArray) -> Waveform:

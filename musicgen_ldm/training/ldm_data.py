@@ -27,14 +27,7 @@ def clip_source(config: LdmStageConfig, split: str, mixup: MixupConfig) -> Mixed
     Raises:
         ManifestError: If the split has no allowed clips.
     """
-    mel = config.model.mel
-    clips = ClipDataset.from_config(
-        config.data,
-        split,
-        sample_rate=mel.sample_rate,
-        num_samples=mel.num_samples(mel.num_frames(config.data.seconds)),
-        seed=config.seed,
-    )
+    clips = ClipDataset.for_mel(config.data, split, config.model.mel, config.seed)
     return MixedClipDataset(clips, mixup)
 
 

@@ -49,14 +49,7 @@ class SpectrumTask:
 
     def dataset(self, split: str) -> ClipDataset:
         """Windows of `data.seconds`."""
-        num_frames = self.mel_config.num_frames(self.config.data.seconds)
-        return ClipDataset.from_config(
-            self.config.data,
-            split,
-            sample_rate=self.mel_config.sample_rate,
-            num_samples=self.mel_config.num_samples(num_frames),
-            seed=self.config.seed,
-        )
+        return ClipDataset.for_mel(self.config.data, split, self.mel_config, self.config.seed)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Ids and waveforms (B, T)."""

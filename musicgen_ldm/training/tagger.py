@@ -54,13 +54,7 @@ class TaggerTask:
 
     def dataset(self, split: str) -> TaggedClips:
         """Clips of a split with their targets."""
-        clips = ClipDataset.from_config(
-            self.config.data,
-            split,
-            sample_rate=TAGGER_MEL.sample_rate,
-            num_samples=TAGGER_MEL.num_samples(TAGGER_MEL.num_frames(self.config.data.seconds)),
-            seed=self.config.seed,
-        )
+        clips = ClipDataset.for_mel(self.config.data, split, TAGGER_MEL, self.config.seed)
         store = None
         if self.config.cache is not None:
             identity = {"feature": "tagger mel", "mel": to_plain(TAGGER_MEL), "rms": LEVEL_RMS}
