@@ -18,11 +18,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from musicgen_ldm.bank.threshold import PUBLISHED_THRESHOLD
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
 
-THRESHOLDS = (0.90, 0.95)  # SIM_AA@90 and @95 of the paper
+THRESHOLDS = (PUBLISHED_THRESHOLD, 0.95)  # SIM_AA@90 and @95 of the paper
 CURVE = tuple(round(i / 100, 2) for i in range(101))  # τ of the survival curve
 
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import gradio as gr
 import soundfile
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import MAX_SECONDS, GenerateRequest
+from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
 
@@ -26,6 +28,17 @@ def check(request: GenerateRequest, config: DemoConfig) -> None:
         raise RequestError(texts.TOO_LONG.format(limit=config.max_seconds, seconds=seconds))
     if request.takes > config.max_takes:
         raise RequestError(texts.TOO_MANY.format(limit=config.max_takes, takes=request.takes))
+
+
+def sliders(config: DemoConfig, length_hint: str | None = None) -> dict[str, gr.Slider]:
+    """Length and number of takes, as far as they may go."""
+    length = min(CLIP_SECONDS, config.max_seconds)
+    return {
+        "seconds": gr.Slider(
+            1, config.max_seconds, length, step=0.01, label=texts.LENGTH, info=length_hint
+        ),
+        "takes": gr.Slider(1, config.max_takes, 1, step=1, label=texts.TAKES),
+    }
 
 
 def drawn_s(request: GenerateRequest) -> float:

@@ -8,13 +8,13 @@ import gradio as gr
 
 from musicgen_ldm.checkpoint import known_names
 from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
-from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.api import add_api
 from musicgen_ldm.ui.batch import build_batch
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.history import build_history
+from musicgen_ldm.ui.limits import sliders
 from musicgen_ldm.ui.served import bold
 from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.transform import build_transform
@@ -115,14 +115,7 @@ def _create_form(engine: Engine) -> dict[str, Any]:
     gr.Examples([[text] for text in texts.EXAMPLE_PROMPTS], fields["prompt"], label=texts.EXAMPLES)
     fields["negative_prompt"] = gr.Textbox(label=texts.NEGATIVE)
     with gr.Row():
-        fields["seconds"] = gr.Slider(
-            1,
-            limits.max_seconds,
-            min(CLIP_SECONDS, limits.max_seconds),
-            step=0.01,
-            label=texts.LENGTH,
-        )
-        fields["takes"] = gr.Slider(1, limits.max_takes, 1, step=1, label=texts.TAKES)
+        fields |= sliders(limits)
     with gr.Row():
         fields["bpm"] = gr.Number(0, label=texts.BPM, info=texts.BPM_HINT, maximum=MAX_BPM)
         fields["key"] = gr.Textbox(label=texts.KEY, info=texts.KEY_HINT)

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from musicgen_ldm.config.generation import Blend, GenerateRequest
-from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.limits import sliders
 from musicgen_ldm.ui.served import bold
 from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.visitors import Visitors
@@ -60,15 +60,7 @@ def _form(visitors: Visitors) -> dict[str, Any]:
         "weight": gr.Slider(0, 1, 0.5, step=0.05, label=texts.BLEND_WEIGHT),
     }
     with gr.Row():
-        own["seconds"] = gr.Slider(
-            1,
-            limits.max_seconds,
-            min(CLIP_SECONDS, limits.max_seconds),
-            step=0.01,
-            label=texts.LENGTH,
-            info=texts.LENGTH_HINT,
-        )
-        own["takes"] = gr.Slider(1, limits.max_takes, 1, step=1, label=texts.TAKES)
+        own |= sliders(limits, texts.LENGTH_HINT)
     return own
 
 
