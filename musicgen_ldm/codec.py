@@ -12,6 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import SpeechT5HifiGan
 
+from musicgen_ldm.config.generation import VocoderName
+from musicgen_ldm.config.signal import MelConfig
+from musicgen_ldm.inversion.griffin_lim import griffin_lim
 from musicgen_ldm.models.vae import decode, encode, reduction
 from musicgen_ldm.models.vocoder import vocode
 from musicgen_ldm.windows import iterate_windows
@@ -84,15 +87,30 @@ def latent_to_mel(vae: AutoencoderKL, latent: Tensor, chunk: int, *, circular: b
     return mel[:, :, context * factor : mel.shape[2] - context * factor]
 
 
-@torch.no_grad()
-def mel_to_waveform(vocoder: SpeechT5HifiGan, mel: Tensor, *, circular: bool) -> Tensor:
+def mel_to_waveform(
+    kind: VocoderName,
+    vocoder: SpeechT5HifiGan,
+    mel: Tensor,
+    config: MelConfig,
+    *,
+    circular: bool = False,
+) -> Tensor:
     """Waveform (T,) of a log-mel (1, 1, N, M), T = N * hop, whatever its length.
 
     Args:
+        kind: "hifi-gan" for `vocoder`, "griffin-lim" for the phases of `inversion`.
         vocoder: Generator.
         mel: Log-mel.
+        config: What the log-mel is of.
         circular: Take the context of either end from the other one.
     """
+    if kind == "griffin-lim":
+        return griffin_lim(mel[0, 0], config, circular=circular)
+    return _vocoded(vocoder, mel, circular=circular)
+
+
+@torch.no_grad()
+def _vocoded(vocoder: SpeechT5HifiGan, mel: Tensor, *, circular: bool) -> Tensor:
     mel = mel.to(vocoder.dtype)
     length = mel.shape[2]
     context = min(VOCODER_CONTEXT, length) if circular else 0

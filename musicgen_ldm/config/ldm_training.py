@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from musicgen_ldm.config.generation import VocoderName
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.config.training import OptimConfig, StageConfig
 from musicgen_ldm.errors import ConfigError
@@ -108,6 +109,7 @@ class PreviewConfig:
     steps: int = 25
     guidance: float = 3.0
     bridge: Literal["none", "shift", "memory", "ridge"] = "none"
+    vocoder: VocoderName = "hifi-gan"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from musicgen_ldm.codec import latent_to_mel, mel_to_waveform, resize_circular
 from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig, VocoderName
 from musicgen_ldm.diffusion import take_generator
 from musicgen_ldm.errors import NumericsError, RequestError
-from musicgen_ldm.inversion.griffin_lim import griffin_lim
 from musicgen_ldm.measure import parse_key
 from musicgen_ldm.pipeline.conditioning import make_condition
 from musicgen_ldm.pipeline.plans import Plan, make_plan
@@ -186,10 +185,8 @@ class MusicLDM:
         if circular:
             mel = resize_circular(mel, plan.num_mel_frames)
         mel = mel[:, :, : plan.num_mel_frames]
-        if vocoder == "griffin-lim":
-            samples = griffin_lim(mel[0, 0], self.checkpoint.mel, circular=circular)
-        else:
-            samples = mel_to_waveform(self.checkpoint.vocoder, mel, circular=circular)
+        parts = self.checkpoint
+        samples = mel_to_waveform(vocoder, parts.vocoder, mel, parts.mel, circular=circular)
         if not torch.isfinite(samples).all():
             raise NumericsError(
                 "the decoded audio holds NaN or infinity; check the checkpoint with "

@@ -46,7 +46,8 @@ def draw_previews(
         condition = Condition(positive, negative)
         latent = sample(unet, scheduler, condition, canvas, sampling, generator)
         mel = latent_to_mel(encoder.vae, latent, canvas.window, circular=False)
-        samples = mel_to_waveform(encoder.vocoder, mel, circular=False).float().cpu().numpy()
+        sound = mel_to_waveform(config.vocoder, encoder.vocoder, mel, model.mel)
+        samples = sound.float().cpu().numpy()
         words = "-".join("".join(c if c.isalnum() else " " for c in prompt).split()[:6])
         takes[f"{number:02d}-{words}"] = Waveform(samples.clip(-1, 1), model.mel.sample_rate)
     return takes

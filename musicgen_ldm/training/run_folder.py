@@ -25,7 +25,7 @@ from musicgen_ldm.configio import dump_yaml, to_plain
 from musicgen_ldm.errors import ManifestError, TrainingError
 from musicgen_ldm.training.checkpoints import CheckpointStore
 
-FREE_TO_CHANGE = ("run", "max_steps")  # between a run and its continuation
+FREE_TO_CHANGE = ("run", "preview", "max_steps")  # between a run and its continuation
 
 
 class RunFolder:

@@ -106,8 +106,9 @@ def test_the_call_over_plain_http(app_with: Callable[..., FastAPI]) -> None:
     with served(app_with()) as (address, _):
         call = f"{address}/gradio_api/call/generate"
         given = ["slow piano", 1, 0, 90, "", "", 0, False]
-        event = httpx.post(call, json={"data": given}).json()["event_id"]
-        answer = httpx.get(f"{call}/{event}", timeout=60).text.splitlines()
+        posted = httpx.post(call, json={"data": given}, timeout=60).raise_for_status()
+        got = httpx.get(f"{call}/{posted.json()['event_id']}", timeout=60).raise_for_status()
+        answer = got.text.splitlines()
         said = next(line for line in answer if line.startswith("data: ["))
         url = json.loads(said.removeprefix("data: "))[0]["url"]
         assert httpx.get(url).content[:4] == b"fLaC"
