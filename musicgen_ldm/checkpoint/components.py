@@ -67,10 +67,14 @@ class Checkpoint:
         }
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Checkpoint":
-        """Move and cast every network in place; frozen and in evaluation mode."""
+        """Move and cast every network in place; frozen and in evaluation mode.
+
+        CLAP stays in float32: what it says is compared with numbers of other runs.
+        """
         with quiet_libraries():
-            for network in self.networks.values():
-                network.to(device, dtype).requires_grad_(False).eval()
+            for name, network in self.networks.items():
+                kept = torch.float32 if name == "text_encoder" else dtype
+                network.to(device, kept).requires_grad_(False).eval()
         return self
 
 

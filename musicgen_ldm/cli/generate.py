@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musicgen_ldm.config.generation import MAX_SECONDS, SAMPLERS, VOCODERS, Blend, GenerateRequest
+from musicgen_ldm.config.generation import (
+    MAX_SECONDS,
+    PRECISIONS,
+    SAMPLERS,
+    VOCODERS,
+    Blend,
+    GenerateRequest,
+)
 from musicgen_ldm.errors import MusicGenError, OutputError, RequestError
 from musicgen_ldm.prompts import read_prompts
 
@@ -81,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--bridge", help="step from text to audio embedding")
     engine.add_argument("--vocoder", help=f"one of {', '.join(VOCODERS)}")
     engine.add_argument("--stock-heads", action="store_true", help="do not correct head counts")
+    engine.add_argument(
+        "--precision", default="fp32", help=f"one of {', '.join(PRECISIONS)}; half halves memory"
+    )
     engine.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     engine.add_argument("--offline", action="store_true", help="never ask the hub")
 
@@ -96,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
     model = MusicLDM.from_pretrained(
         args.checkpoint,
         device=args.device,
+        precision=args.precision,
         offline=args.offline,
         reference_heads=not args.stock_heads,
     )
@@ -226,21 +237,22 @@ def _is_done(
     targets = _paths(path, request)
     for number, target in enumerate(targets, start=request.first_take):
         alone = replace(request, takes=1, first_take=number)
-        if target.exists() and _origin(target) != (alone, model.identity):
+        if target.exists() and _origin(target) != (alone, model.identity, model.loaded):
             raise OutputError(
-                f"{target}: exists already, from another request or checkpoint; "
+                f"{target}: exists already, from another request, checkpoint or precision; "
                 "choose another folder with -o, or add --overwrite"
             )
     return all(target.exists() for target in targets)
 
 
-def _origin(path: Path) -> tuple[GenerateRequest, str] | None:
-    """Request and checkpoint of a file that we wrote; None for any other file."""
+def _origin(path: Path) -> tuple[GenerateRequest, str, dict[str, Any]] | None:
+    """Request, checkpoint and how it was loaded for a file that we wrote; None for any other."""
     from musicgen_ldm.provenance import read_record
 
     try:
         record = read_record(path)
-        return GenerateRequest.from_json(record["request"]), record["checkpoint"]["sha256"]
+        request = GenerateRequest.from_json(record["request"])
+        return request, record["checkpoint"]["sha256"], record["loaded"]
     except (MusicGenError, KeyError):
         return None
 

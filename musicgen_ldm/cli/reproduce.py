@@ -54,7 +54,14 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
         check_target(args.output)
     request = GenerateRequest.from_json(record["request"] | {"sampling": record["sampling"]})
     name = args.checkpoint or record["checkpoint"]["name"]
-    model = MusicLDM.from_pretrained(name, device=args.device, offline=args.offline)
+    loaded = record.get("loaded", {})
+    model = MusicLDM.from_pretrained(
+        name,
+        device=args.device,
+        precision=loaded.get("precision", "fp32"),
+        offline=args.offline,
+        reference_heads=loaded.get("reference_heads", True),
+    )
     take = next(model.iterate(request))
 
     suffix = args.file.suffix

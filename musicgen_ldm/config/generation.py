@@ -13,6 +13,8 @@ SamplerName = Literal["ddim", "dpm++", "unipc", "euler"]
 SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 VocoderName = Literal["hifi-gan", "griffin-lim"]
 VOCODERS: tuple[str, ...] = get_args(VocoderName)
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
 Side = Literal["after", "before"]
 
 MIN_SECONDS, MAX_SECONDS = 0.5, 600.0

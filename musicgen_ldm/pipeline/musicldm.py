@@ -15,7 +15,13 @@ from torch import Tensor
 from musicgen_ldm.audio import FloatArray, Waveform
 from musicgen_ldm.checkpoint import Checkpoint, identity, load, save
 from musicgen_ldm.codec import latent_to_mel, mel_to_waveform, resize_circular
-from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig, VocoderName
+from musicgen_ldm.config.generation import (
+    PRECISIONS,
+    GenerateRequest,
+    PrecisionName,
+    SamplingConfig,
+    VocoderName,
+)
 from musicgen_ldm.diffusion import take_generator
 from musicgen_ldm.errors import NumericsError, RequestError
 from musicgen_ldm.measure import parse_key
@@ -26,6 +32,8 @@ from musicgen_ldm.sampling import Condition, Progress, sample
 
 # How PyTorch's CPU and MPS allocators say that they failed; CUDA's has an error of its own.
 ALLOCATOR = re.compile("allocate memory|not enough memory|out of memory")
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 ProgressCallback = Callable[[int, Progress], None]
 
@@ -40,10 +48,19 @@ class MusicLDM:
         (1, 163840)
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
-        """Move a loaded checkpoint to `device` ("auto" prefers CUDA, then MPS, then the CPU)."""
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "auto", precision: PrecisionName = "fp32"
+    ) -> None:
+        """Move a loaded checkpoint to `device` ("auto" prefers CUDA, then MPS, then the CPU).
+
+        Raises:
+            RequestError: If there is no such device or precision.
+        """
+        if precision not in PRECISIONS:
+            raise RequestError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.device = choose_device(device)
-        self.checkpoint = checkpoint.to(self.device)
+        self.checkpoint = checkpoint.to(self.device, DTYPES[precision])
+        self.loaded: dict[str, Any] = {"precision": precision, "reference_heads": True}
         self._identity: str | None = None
 
     @classmethod
@@ -52,6 +69,7 @@ class MusicLDM:
         name: str | Path,
         *,
         device: str = "auto",
+        precision: PrecisionName = "fp32",
         offline: bool = False,
         reference_heads: bool = True,
     ) -> "MusicLDM":
@@ -60,16 +78,21 @@ class MusicLDM:
         Args:
             name: A name inside `checkpoints/`, a folder, or a hub id ("ucsd-reach/musicldm").
             device: "auto", "cpu", "cuda", "cuda:1", "mps".
+            precision: "fp32", or "bf16" or "fp16" where the device computes in it; CLAP stays
+                in float32. A seed gives the same music only in the same precision.
             offline: Never ask the hub.
             reference_heads: Give published MusicLDM weights the head counts they were trained
                 with; False stays with the stock configuration.
 
         Raises:
             CheckpointError: If it is missing, corrupt or unsafe.
+            RequestError: If there is no such device or precision, or too little memory.
         """
         with _memory_as_request_error(f"to load {name}"):
             checkpoint = load(name, offline=offline, reference_heads=reference_heads)
-            return cls(checkpoint, device=device)
+            model = cls(checkpoint, device=device, precision=precision)
+        model.loaded["reference_heads"] = reference_heads
+        return model
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
         """Write the stock pipeline layout; see `checkpoint.save`."""
@@ -215,6 +238,7 @@ class MusicLDM:
             "sources": sources,
             "checkpoint": {"name": self.checkpoint.name, "sha256": self.identity},
             "device": self.device.type,
+            "loaded": self.loaded,
         }
 
 

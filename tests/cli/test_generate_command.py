@@ -125,6 +125,16 @@ def test_reproduce_is_bit_identical_and_says_what_differs(
     assert report["differences"][-1].startswith("audio differs by up to ")
 
 
+def test_reproduce_loads_the_checkpoint_as_it_was(capsys: Capture) -> None:
+    assert generate("a", "--seconds", "1", "-o", "a.wav", "--precision", "bf16") == 0
+    assert read_record("a.wav")["loaded"]["precision"] == "bf16"
+    assert generate("a", "--seconds", "1", "-o", "b.wav") == 0
+    capsys.readouterr()
+    assert main(["reproduce", "a.wav"]) == 0
+    assert capsys.readouterr().out.startswith("identical")
+    assert not np.array_equal(read_audio("a.wav").samples, read_audio("b.wav").samples)
+
+
 def test_working_on_sounds(stereo_file: Path) -> None:
     source = str(stereo_file)
     assert generate("a", "--init", source, "--strength", "0.4", "-o", "v.wav") == 0

@@ -32,6 +32,31 @@ def test_a_take_is_the_same_alone_in_a_batch_and_after_a_reload(
     assert not np.array_equal(batch[2].waveform.samples, batch[3].waveform.samples)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_stays_near_full_and_is_as_repeatable(
+    tiny_folder: Path, tiny_model: MusicLDM, precision: str
+) -> None:
+    half = MusicLDM.from_pretrained(tiny_folder, device="cpu", precision=precision)
+    assert half.checkpoint.unet.dtype == half.checkpoint.vae.dtype != torch.float32
+    assert half.checkpoint.clap.model.dtype == torch.float32
+    sound, whole = render(half, seconds=1), render(tiny_model, seconds=1)
+    assert np.array_equal(sound, render(half, seconds=1))
+    assert sound.dtype == whole.dtype == np.float32
+    assert 0 < np.abs(sound - whole).mean() < 0.2 * np.abs(whole).mean()
+
+
+def test_an_unknown_precision_is_refused(tiny_folder: Path) -> None:
+    with pytest.raises(RequestError, match="precision is 'int8'; choose one of fp32, bf16, fp16"):
+        MusicLDM.from_pretrained(tiny_folder, device="cpu", precision="int8")  # type: ignore[arg-type]
+
+
+def test_attention_in_slices_changes_nothing(tiny_folder: Path, tiny_model: MusicLDM) -> None:
+    sliced = MusicLDM.from_pretrained(tiny_folder, device="cpu")
+    sliced.checkpoint.unet.set_attention_slice("max")
+    sound = render(sliced, seconds=1)
+    np.testing.assert_allclose(sound, render(tiny_model, seconds=1), atol=1e-4)
+
+
 def test_all_takes_come_back_best_first(tiny_model: MusicLDM) -> None:
     request = GenerateRequest(prompt="slow piano", seconds=1, takes=3, sampling=FAST)
     takes = tiny_model.generate(request)
