@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
 
 # The fields of the Create form in the order of the page; "0" and "" mean "not given".
 FIELDS = (
     "prompt", "negative_prompt", "seconds", "bpm", "key", "bars", "loop", "takes", "seed",
     "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
+    "vocoder",
 )  # fmt: skip
 CHECKPOINT_DEFAULT = "from the checkpoint"
 DICE_SIDES = 2**31  # seeds that a roll chooses from
@@ -22,12 +23,12 @@ def request_of(values: Mapping[str, Any]) -> GenerateRequest:
         RequestError: If a value is outside its range.
     """
     bars = int(values["bars"] or 0) or None
-    sampling = {
-        "sampler": None if values["sampler"] == CHECKPOINT_DEFAULT else values["sampler"],
+    sampling: dict[str, Any] = {
         "steps": int(values["steps"] or 0) or None,
         "guidance": float(values["guidance"] or 0) or None,
-        "bridge": None if values["bridge"] == CHECKPOINT_DEFAULT else values["bridge"],
     }
+    for name in ("sampler", "bridge", "vocoder"):
+        sampling[name] = None if values[name] == CHECKPOINT_DEFAULT else values[name]
     interval = (float(values["interval_start"] or 0), float(values["interval_end"] or 1))
     if interval != (0.0, 1.0):
         sampling["guidance_interval"] = interval
@@ -66,6 +67,8 @@ def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "interval_start": start,
         "interval_end": end,
         "bridge": sampling["bridge"],
+        # Records from before there was a choice do not name it.
+        "vocoder": sampling.get("vocoder", SamplingConfig.vocoder),
     }
 
 

@@ -69,6 +69,10 @@ def build_history(
         reuse = gr.Button(texts.REUSE)
         keep = gr.Button(texts.FAVOURITE)
         delete = gr.Button(texts.DELETE, variant="stop")
+    with gr.Row(visible=False) as sure:
+        gr.Markdown(texts.SURE)
+        for_good = gr.Button(texts.DELETE_FOR_GOOD, variant="stop", elem_id="delete-for-good")
+        keep_it = gr.Button(texts.KEEP_IT)
     dropped = gr.File(label=texts.DROP, type="filepath", file_types=["audio"], elem_id="drop")
     verdict = gr.Markdown(elem_id="verdict")
     form = [*(fields[name] for name in forms.FIELDS), fields["lock"]]
@@ -98,10 +102,15 @@ def build_history(
             library.set_favourite(entry.id, not entry.is_favourite)
         return rows(library, query, only)
 
+    def ask(name: str | None, visitor: gr.Request) -> Any:
+        _entry(visitors.library(visitor), name)
+        return gr.Row(visible=True)
+
     def remove(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> tuple:
         library = visitors.library(visitor)
         library.delete(_entry(library, name).id)
-        return rows(library, query, only), None, gr.update(visible=False), texts.DELETED
+        listing = rows(library, query, only)
+        return listing, None, gr.update(visible=False), texts.DELETED, gr.Row(visible=False)
 
     def check(path: str | None) -> list[Any]:
         if path is None:
@@ -130,8 +139,10 @@ def build_history(
     work_on.click(work, chosen, [*panel.outputs, tabs], api_visibility="private")
     reuse.click(use, chosen, [*form, tabs], api_visibility="private")
     keep.click(toggle, [chosen, *query], table, api_visibility="private")
-    delete.click(
-        remove, [chosen, *query], [table, chosen, audio, sentence], api_visibility="private"
+    delete.click(ask, chosen, sure, api_visibility="private")
+    keep_it.click(lambda: gr.Row(visible=False), None, sure, api_visibility="private")
+    for_good.click(
+        remove, [chosen, *query], [table, chosen, audio, sentence, sure], api_visibility="private"
     )
     dropped.change(check, dropped, [verdict, *form], api_visibility="private")
 

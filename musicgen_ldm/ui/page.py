@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from musicgen_ldm.checkpoint import known_names
-from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS
+from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS, VOCODERS
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.api import add_api
@@ -139,6 +139,9 @@ def _create_form(engine: Engine) -> dict[str, Any]:
         fields["interval_end"] = gr.Slider(0, 1, 1, label=texts.INTERVAL_END)
         fields["bridge"] = gr.Dropdown(
             [default, "none"], value=default, label=texts.BRIDGE, allow_custom_value=True
+        )
+        fields["vocoder"] = gr.Dropdown(
+            [default, *VOCODERS], value=default, label=texts.VOCODER, info=texts.VOCODER_HINT
         )
     return fields
 

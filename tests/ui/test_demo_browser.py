@@ -118,6 +118,14 @@ def test_history_survives_a_restart_and_a_file_comes_back(
         page.get_by_role("tab", name="History").click()
         page.get_by_role("button", name="Work on this take").click()
         expect(page.get_by_role("button", name="Variation").first).to_be_visible()
+        page.get_by_role("tab", name="History").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("button", name="Keep it").click()
+        assert file.is_file()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("button", name="Delete for good").click()
+        page.get_by_text("Deleted.").wait_for()
+        assert not file.exists()
         page.context.close()
 
 

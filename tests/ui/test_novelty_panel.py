@@ -47,6 +47,7 @@ def test_the_verdict_is_a_sentence() -> None:
     assert published.startswith("**Listen and judge.**")
     assert "the published 0.90" in published
     assert "| 0.93 | a / b | CC0-1.0 | unknown |" in published
+    assert verdict(record) == published  # a record from before there were thresholds
     limit = {"similarity": 0.95, "is_calibrated": True}
     calibrated = verdict(record | {"novelty_threshold": limit})
     assert calibrated.startswith("**No sign of it.** The nearest training clip has a similarity")
