@@ -34,6 +34,8 @@ class Checkpoint:
         clap: CLAP with tokenizer and feature extractor.
         scheduler: Diffusion process.
         mel: Signal numbers.
+        mel_ceiling: Loudest log-mel of each bin in the training clips (M,); what the autoencoder
+            decodes above it is an error of its own. None sets no limit.
         bridges: Fitted steps from text to audio embedding, by name; "none" needs no entry.
         bank: Novelty bank of the training clips; None if the checkpoint carries none.
         sampling: Default sampling, chosen by measurement for our own checkpoints.
@@ -49,6 +51,7 @@ class Checkpoint:
     clap: ClapEmbedder
     scheduler: SchedulerMixin
     mel: MelConfig
+    mel_ceiling: tuple[float, ...] | None = None
     bridges: dict[str, Bridge] = field(default_factory=dict)
     bank: Bank | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

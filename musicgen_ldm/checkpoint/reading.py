@@ -1,5 +1,6 @@
 """Loading a checkpoint folder: stock classes, safetensors only, every key accounted for."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,15 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         unet_options = _reference_heads(read_json(folder / "unet" / "config.json"))
     is_audioldm = _class_name(index, "text_encoder", folder) == TEXT_TOWER_ALONE.__name__
     vocoder = load_network(SpeechT5HifiGan, folder / "vocoder")
+    mel = _mel_config(metadata, vocoder)
     checkpoint = Checkpoint(
         unet=load_network(UNet2DConditionModel, folder / "unet", **unet_options),
         vae=load_network(AutoencoderKL, folder / "vae"),
         vocoder=vocoder,
         clap=load_clap(folder, TEXT_TOWER_ALONE if is_audioldm else ClapModel),
         scheduler=_load_scheduler(index, folder),
-        mel=_mel_config(metadata, vocoder),
+        mel=mel,
+        mel_ceiling=_mel_ceiling(metadata, mel.num_bins),
         bridges=_load_bridges(folder / BRIDGE_FOLDER),
         bank=Bank.open(folder / BANK_FOLDER) if (folder / BANK_FOLDER).is_dir() else None,
         sampling=_sampling_config(metadata),
@@ -142,6 +145,22 @@ def _mel_config(metadata: Mapping[str, Any], vocoder: SpeechT5HifiGan) -> MelCon
         hop_length=hop_length(vocoder),
         fmax=rate / 2,
     )
+
+
+def _mel_ceiling(metadata: Mapping[str, Any], num_bins: int) -> tuple[float, ...] | None:
+    given = metadata.get("mel_ceiling")
+    if given is None:
+        return None
+    try:
+        ceiling = tuple(float(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{METADATA_FILE}: mel_ceiling: {error}; copy it again") from error
+    if len(ceiling) != num_bins or not all(map(math.isfinite, ceiling)):
+        raise CheckpointError(
+            f"{METADATA_FILE}: mel_ceiling must be {num_bins} finite numbers, one a mel bin; "
+            "copy it again"
+        )
+    return ceiling
 
 
 def _sampling_config(metadata: Mapping[str, Any]) -> SamplingConfig:

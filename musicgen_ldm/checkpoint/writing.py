@@ -58,6 +58,7 @@ def save(
         extra |= {
             "schema": METADATA_SCHEMA,
             "sampling": asdict(checkpoint.sampling),
+            "mel_ceiling": checkpoint.mel_ceiling,
             "files": file_hashes(partial),
         }
         text = json.dumps(extra, indent=2, sort_keys=True) + "\n"
@@ -125,9 +126,9 @@ def _sha256(path: Path) -> str:
 
 
 def identity(checkpoint: Checkpoint) -> str:
-    """One hash for all files of a checkpoint; names it in records.
+    """One hash for all that decides how a checkpoint sounds; names it in records.
 
-    Weights in memory are hashed by value.
+    Files are hashed, or weights by value where there are none, and the ceiling of the mels.
     """
     hashes = checkpoint.metadata.get("files")
     if hashes is None and checkpoint.folder is not None:
@@ -138,7 +139,9 @@ def identity(checkpoint: Checkpoint) -> str:
             for name, network in checkpoint.networks.items()
             for key, value in network.state_dict().items()
         }
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+    ceiling = checkpoint.mel_ceiling
+    parts = hashes if ceiling is None else hashes | {"mel_ceiling": ceiling}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def verify(folder: str | Path) -> list[str]:

@@ -209,6 +209,8 @@ class MusicLDM:
             mel = resize_circular(mel, plan.num_mel_frames)
         mel = mel[:, :, : plan.num_mel_frames]
         parts = self.checkpoint
+        if parts.mel_ceiling is not None:
+            mel = mel.minimum(mel.new_tensor(parts.mel_ceiling))
         samples = mel_to_waveform(vocoder, parts.vocoder, mel, parts.mel, circular=circular)
         if not torch.isfinite(samples).all():
             raise NumericsError(

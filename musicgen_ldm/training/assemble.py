@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import SpeechT5HifiGan
@@ -15,15 +16,17 @@ from musicgen_ldm.checkpoint import Checkpoint, save
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.models import ModelConfig
 from musicgen_ldm.config.training import DataConfig, StageConfig
-from musicgen_ldm.data.clips import select_clips
+from musicgen_ldm.data.clips import ClipDataset, select_clips
 from musicgen_ldm.errors import CheckpointError, ConfigError
+from musicgen_ldm.mel import log_mel
 from musicgen_ldm.models.bridge import Bridge
 from musicgen_ldm.training.clap_folder import load_clap
-from musicgen_ldm.training.components import load_component
+from musicgen_ldm.training.components import first_waveforms, load_component
 from musicgen_ldm.training.run_folder import read_metrics
 from musicgen_ldm.training.stages import load_stage_config
 
 STAGES = ("clap", "vae", "vocoder", "ldm")
+CEILING_CLIPS = 1_000
 
 
 def assemble(
@@ -62,6 +65,7 @@ def assemble(
         clap=load_clap(runs["clap"]),
         scheduler=DDIMScheduler.from_pretrained(runs["ldm"] / "export" / "scheduler"),
         mel=model.mel,
+        mel_ceiling=mel_ceiling(configs["ldm"]),
         bridges={path.name: Bridge.load(path) for path in sorted(bridges)},
         sampling=sampling,
         metadata={
@@ -107,6 +111,21 @@ def _provenance(run: Path) -> dict[str, Any]:
     for line in lines:
         last |= {k: v for k, v in line.items() if k.startswith("valid/") or k == "step"}
     return identity | {"seed": config["seed"], "steps": last.pop("step", 0), "validation": last}
+
+
+def mel_ceiling(config: StageConfig) -> tuple[float, ...]:
+    """Loudest log-mel of each bin (M,) over the first clips of the training stream.
+
+    Raises:
+        ManifestError: If the manifest is gone or holds none.
+    """
+    mel = config.model.mel
+    clips = ClipDataset.for_mel(config.data, "train", mel, config.seed)
+    loudest = [
+        log_mel(waveform, mel).flatten(end_dim=-2).amax(dim=0)
+        for waveform in first_waveforms(clips, CEILING_CLIPS).split(1)
+    ]
+    return tuple(torch.stack(loudest).amax(dim=0).tolist())
 
 
 def data_summary(data: DataConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,8 @@ def test_pickles_are_refused(folder: Path) -> None:
         (lambda f: (f / "tokenizer" / "tokenizer.json").write_text("{}"), "tokenizer: can"),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"model": {"mel": 5}}'), "model.mel"),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"sampling": 5}'), "sampling: "),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": [1]}'), "64 finite"),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": "x"}'), "mel_ceiling: "),
         (lambda f: make_bridge(f, "{}"), "cannot be read as a bridge"),
         (lambda f: make_bridge(f, '{"mode": "magic"}'), "cannot be read as a bridge"),
     ],
@@ -258,6 +261,15 @@ def test_identity_follows_the_weights(tiny_checkpoint: Checkpoint, tiny_folder: 
     assert identity(load(tiny_folder)) == identity(load(tiny_folder))
     assert identity(tiny_checkpoint) == identity(initialise("tiny"))
     assert identity(tiny_checkpoint) != identity(initialise("tiny", seed=1))
+
+
+def test_the_ceiling_of_the_mels_travels_with_the_checkpoint(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    ceiling = tuple(number / 10 for number in range(64))
+    capped = replace(tiny_checkpoint, mel_ceiling=ceiling)
+    assert identity(capped) != identity(tiny_checkpoint)
+    assert load(save(capped, tmp_path / "capped")).mel_ceiling == ceiling
 
 
 def test_saving_never_replaces_and_never_leaves_halves(

@@ -1,5 +1,6 @@
 """Requests to takes: determinism, lengths, controls, sources."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from musicgen_ldm import GenerateRequest, MusicGenError, MusicLDM, read_audio
 from musicgen_ldm.config.generation import SAMPLERS, VOCODERS
 from musicgen_ldm.errors import AudioError, NumericsError, RequestError
+from musicgen_ldm.mel import log_mel
 from musicgen_ldm.sampling import Progress
 
 FAST = {"sampler": "dpm++", "steps": 3, "guidance": 2.0}
@@ -43,6 +45,18 @@ def test_half_precision_stays_near_full_and_is_as_repeatable(
     assert np.array_equal(sound, render(half, seconds=1))
     assert sound.dtype == whole.dtype == np.float32
     assert 0 < np.abs(sound - whole).mean() < 0.2 * np.abs(whole).mean()
+
+
+def test_nothing_is_louder_than_the_ceiling_of_its_mel_bin(tiny_folder: Path) -> None:
+    request = {"seconds": 1, "sampling": {**FAST, "vocoder": "griffin-lim"}}
+    open_model = MusicLDM.from_pretrained(tiny_folder, device="cpu")
+    loud = log_mel(torch.tensor(render(open_model, **request)), open_model.checkpoint.mel)
+    ceiling = (float(loud.median()),) * 64
+    capped = MusicLDM(replace(open_model.checkpoint, mel_ceiling=ceiling), device="cpu")
+    quiet = log_mel(torch.tensor(render(capped, **request)), open_model.checkpoint.mel)
+    # Phases are found, not known, so a few values end a little above.
+    assert (loud > ceiling[0]).float().mean() > 0.4
+    assert (quiet > ceiling[0] + 0.5).float().mean() < 0.05
 
 
 def test_an_unknown_precision_is_refused(tiny_folder: Path) -> None:
