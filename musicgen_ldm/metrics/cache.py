@@ -66,7 +66,7 @@ class Cache:
             handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    np.savez(file, allow_pickle=False, **arrays)
+                    np.savez(file, **arrays)
                 os.replace(partial, path)
             finally:
                 Path(partial).unlink(missing_ok=True)

@@ -1,8 +1,10 @@
 """A take for the eye and for the screen reader: waveform over spectrogram, and a sentence."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import torch
 from PIL import Image
@@ -16,6 +18,12 @@ WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
 WAVE_COLOUR, GROUND = (98, 196, 176), (16, 20, 28)
 DIMMED = 3  # times darker outside a region
+HAS_ALT_TEXT = "alt_text" in signature(gr.Image).parameters
+
+
+def alt(text: str) -> dict[str, Any]:
+    """What a screen reader says for an image; a gradio before 6.28 has nowhere to put it."""
+    return {"alt_text": text} if HAS_ALT_TEXT else {}
 
 
 def picture(waveform: Waveform, region: tuple[float, float] | None = None) -> Image.Image:

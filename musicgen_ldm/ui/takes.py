@@ -17,7 +17,7 @@ from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.engine import Step, Waiting
 from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.novelty import NoveltyPanel
-from musicgen_ldm.ui.pictures import WIDTH, describe, mel_image, picture
+from musicgen_ldm.ui.pictures import WIDTH, alt, describe, mel_image, picture
 from musicgen_ldm.ui.served import as_toast, bold, copy_of
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -37,7 +37,7 @@ class TakesPanel:
         self.engine = visitors.engine
         self.status = gr.Markdown(elem_id=f"{name}-status", container=False)
         self.preview = gr.Image(
-            visible=False, show_label=False, interactive=False, alt_text="Preview", height=128
+            visible=False, show_label=False, interactive=False, **alt("Preview"), height=128
         )
         self.columns, self.audios, self.pictures, self.sentences = [], [], [], []
         with gr.Row():
@@ -50,7 +50,7 @@ class TakesPanel:
                         )
                     )
                     self.pictures.append(
-                        gr.Image(show_label=False, interactive=False, alt_text=label, buttons=[])
+                        gr.Image(show_label=False, interactive=False, **alt(label), buttons=[])
                     )
                     self.sentences.append(gr.Markdown())
                 self.columns.append(column)
@@ -187,7 +187,7 @@ class TakesPanel:
             updates |= {
                 self.columns[number]: gr.update(visible=True),
                 self.audios[number]: gr.update(value=copy_of(entry.path)),
-                self.pictures[number]: gr.update(value=picture(waveform), alt_text=sentence),
+                self.pictures[number]: gr.update(value=picture(waveform), **alt(sentence)),
                 self.sentences[number]: sentence,
             }
         labels = [texts.TAKE.format(number=n) for n in range(1, len(entries) + 1)]

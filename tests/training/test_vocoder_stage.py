@@ -161,7 +161,7 @@ def test_one_batch_can_be_overfitted(config):
     waveform = torch.from_numpy(task.dataset("train")[_ref()]["waveform"])[None]
     mel, target = task._segments(waveform, Generator().manual_seed(0))
     errors = []
-    for _ in range(120):
+    for _ in range(160):
         losses = task._losses(task.models["vocoder"](mel), target)
         task._weighted(losses).backward()
         optimizer.step()
