@@ -112,8 +112,9 @@ def test_no_temporary_files_remain(corpus):
     assert all(path.suffix == ".flac" for path in (corpus / "audio").iterdir())
 
 
-def test_workers_do_not_change_a_byte(corpus, genre, tmp_path):
-    build_corpus(tmp_path, BuildRequest(num_clips=6, seed=3, genres=(genre,)), workers=2)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_change_a_byte(corpus, genre, tmp_path, workers):
+    build_corpus(tmp_path, BuildRequest(num_clips=6, seed=3, genres=(genre,)), workers=workers)
     assert digests(tmp_path) == digests(corpus)
 
 
