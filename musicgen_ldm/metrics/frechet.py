@@ -24,7 +24,7 @@ import scipy.linalg
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array, clip_index, matrix, same_width
 from musicgen_ldm.metrics.moments import NUM_GROUPS, GroupedMoments, Moments
-from musicgen_ldm.metrics.statistics import Estimate, jackknife
+from musicgen_ldm.metrics.statistics import Estimate, jackknife, t_estimate
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Extrapolation:
 
     Attributes:
         value: Intercept: the distance of infinitely many clips.
+        se: Standard error of the intercept from the scatter about the line alone; NaN for fewer
+            than three sizes.
         slope: Of the line.
         r_squared: Goodness of fit; near 1 when 1/n is the whole story.
         inverse_sizes: (S,) 1/n in clips.
@@ -40,6 +42,7 @@ class Extrapolation:
     """
 
     value: float
+    se: float
     slope: float
     r_squared: float
     inverse_sizes: tuple[float, ...]
@@ -178,8 +181,29 @@ def _line(x: Array, y: Array, weights: Array) -> Extrapolation:
     residual = (weights**2 * (y - intercept - slope * x) ** 2).sum()
     spread = (weights**2 * (y - np.average(y, weights=weights**2)) ** 2).sum()
     r_squared = 1 - residual / spread if spread > 0 else 1.0
-    return Extrapolation(float(intercept), float(slope), float(r_squared),
+    design = weights[:, None] * np.column_stack([x, np.ones_like(x)])
+    spare = len(x) - 2
+    variance = np.linalg.inv(design.T @ design)[1, 1] * residual / spare if spare else np.nan
+    return Extrapolation(float(intercept), float(variance) ** 0.5, float(slope), float(r_squared),
                          tuple(map(float, x)), tuple(map(float, y)))  # fmt: skip
+
+
+def infinity_estimate(line: Extrapolation, *sides: npt.ArrayLike) -> Estimate:
+    """The extrapolated distance with the error of its clips and of its line.
+
+    Another sample of clips moves the whole line as it moves the distance itself, because the
+    first-order influence of a clip is the same on both; the jackknife knows how much.
+
+    Args:
+        line: Of `frechet_infinity`.
+        sides: Distances with one group of clips left out, of each finite sample.
+
+    Raises:
+        MetricError: If a side has fewer than two groups, or there is no side.
+    """
+    clips = jackknife(line.value, *sides, correct=False)
+    degrees = min(len(np.asarray(side)) for side in sides) - 1
+    return t_estimate(line.value, float(np.hypot(clips.se, line.se)), degrees)
 
 
 def influence(gen: npt.ArrayLike, ref: GroupedMoments, clips: npt.ArrayLike | None = None) -> Array:

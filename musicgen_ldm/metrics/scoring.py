@@ -119,12 +119,17 @@ def score_frechet(
     }
     sizes = {"n_gen": stats.num_clips, "n_ref": ref.num_clips, "warnings": tuple(codes)}
     found = {"fad": result(estimate, **sizes, details=details)}
-    found |= guarded(["fad_inf"], lambda: _infinity(gen, ref, preset, seed, sizes))
+    found |= guarded(["fad_inf"], lambda: _infinity(gen, ref, sides, preset, seed, sizes))
     return found, frechet.influence(gen.frames, ref, gen.clips)
 
 
 def _infinity(
-    gen: Embedded, ref: GroupedMoments, preset: Preset, seed: int, sizes: dict[str, Any]
+    gen: Embedded,
+    ref: GroupedMoments,
+    sides: Sequence[Array],
+    preset: Preset,
+    seed: int,
+    sizes: dict[str, Any],
 ) -> Results:
     line = frechet.frechet_infinity(
         gen.frames, gen.clips, ref, np.random.default_rng(seed),
@@ -136,7 +141,8 @@ def _infinity(
         "inverse_sizes": list(line.inverse_sizes),
         "distances": list(line.distances),
     }
-    return {"fad_inf": Result(value=line.value, **sizes, details=details)}
+    estimate = frechet.infinity_estimate(line, *sides)
+    return {"fad_inf": result(estimate, **sizes, details=details)}
 
 
 def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Results:

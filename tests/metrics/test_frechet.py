@@ -124,6 +124,25 @@ def test_infinity_without_replacement_removes_the_bias_and_with_it_does_not():
     assert len(ours.distances) == len(ours.inverse_sizes)
 
 
+def test_the_interval_of_infinity_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(70)
+    hits, errors, found = 0, [], []
+    for seed in range(20):
+        gen, ref = rng.standard_normal((300, 6)) * 1.3 + 0.2, rng.standard_normal((300, 6))
+        gen_stats = GroupedMoments.of(gen, seed=seed)
+        ref_stats = GroupedMoments.of(ref, seed=seed)
+        line = frechet.frechet_infinity(gen, None, ref_stats, rng)
+        sides = frechet.left_out_distances(gen_stats, ref_stats)
+        estimate = frechet.infinity_estimate(line, *sides)
+        # Only the generated side is extrapolated; of the reference the bias of 300 clips is left.
+        truth = 6 * (0.3**2 + 0.2**2)
+        hits += estimate.ci95[0] <= truth <= estimate.ci95[1]
+        errors.append(estimate.se)
+        found.append(line.value)
+    assert hits >= 16
+    assert 0.6 < np.mean(errors) / np.std(found) < 1.7
+
+
 def test_influence_predicts_what_leaving_a_clip_out_does():
     rng = np.random.default_rng(8)
     clips = np.repeat(np.arange(400), 3)
