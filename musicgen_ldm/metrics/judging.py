@@ -130,7 +130,7 @@ def _real_clips(evaluation: Evaluation, ids: Sequence[str]) -> list[tuple[str, A
 
 def _score(evaluation: Evaluation, name: str, judged: Judged) -> Results:
     attribute = ATTRIBUTES[name]
-    estimate = obedience.obeyed(attribute, judged.prompts, judged.heard)
+    estimate = obedience.obeyed(attribute, judged.prompts, judged.heard, judged.ids)
     floor = None
     if len(set(judged.ids)) > 1:
         floor = obedience.shuffled_floor(attribute, judged.prompts, judged.heard, judged.ids)
@@ -151,6 +151,6 @@ def _score(evaluation: Evaluation, name: str, judged: Judged) -> Results:
 
 def _ceiling(name: str, real: Judged) -> Results:
     attribute = ATTRIBUTES[name]
-    estimate = obedience.obeyed(attribute, real.prompts, real.heard)
+    estimate = obedience.obeyed(attribute, real.prompts, real.heard, real.ids)
     count = sum(attribute.asked(prompt) is not None for prompt in real.prompts)
     return {PREFIX + name + CEILING: result(estimate, n_ref=count)}

@@ -27,6 +27,7 @@ and means over clips:
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,7 +38,7 @@ from musicgen_ldm.errors import MetricError
 from musicgen_ldm.measure import Key, Tempo, key_agreement
 from musicgen_ldm.metrics.checks import Array, same_length
 from musicgen_ldm.metrics.clips import Prompt
-from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, wilson_interval
+from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, share_estimate
 
 Asked = TypeVar("Asked")
 Other = TypeVar("Other")
@@ -161,16 +162,28 @@ def clip_scores(
     return [float(attribute.score(a, h)) for a, h in pairs]
 
 
-def obeyed(attribute: Attribute, prompts: Sequence[Prompt], heard: Sequence[Heard]) -> Estimate:
+def obeyed(
+    attribute: Attribute,
+    prompts: Sequence[Prompt],
+    heard: Sequence[Heard],
+    ids: Sequence[str] | None = None,
+) -> Estimate:
     """Share of the asked clips that obey (Wilson interval), or their mean score (t interval).
+
+    Args:
+        attribute: What is asked about.
+        prompts: Of each clip (n,).
+        heard: What is heard in it (n,).
+        ids: Of the prompts (n,), for takes of one are not independent; None: each its own.
 
     Raises:
         MetricError: If no prompt asks for the attribute.
     """
     scores = clip_scores(attribute, prompts, heard)
-    if attribute.is_share:
-        return wilson_interval(round(sum(scores)), len(scores))
-    return mean_estimate(scores)
+    labels = [str(row) for row in range(len(prompts))] if ids is None else ids
+    asking = [attribute.asked(prompt) is not None for prompt in prompts]
+    groups = list(compress(labels, asking))
+    return (share_estimate if attribute.is_share else mean_estimate)(scores, groups)
 
 
 def shuffled_floor(

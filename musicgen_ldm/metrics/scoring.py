@@ -220,16 +220,19 @@ def score_divergence(
             )
     sizes = {"n_gen": len(pairs), "n_ref": len(pairs)}
     by_pair = {name: np.bincount(pair_of, v) / np.bincount(pair_of) for name, v in values.items()}
+    prompts = [gen.prompt_ids[row] for row, _ in pairs]
     results = {
-        # Segments of a clip are correlated: the value is over segments, the error over clips.
-        name: _weighted(values[name], by_pair[name], sizes)
+        # Segments of a clip are correlated: the value is over segments, the error over prompts.
+        name: _weighted(values[name], by_pair[name], prompts, sizes)
         for name in values
     }
     return results, by_pair
 
 
-def _weighted(values: Array, by_pair: Array, sizes: dict[str, Any]) -> Result:
-    estimate = mean_estimate(by_pair)
+def _weighted(
+    values: Array, by_pair: Array, prompts: Sequence[str], sizes: dict[str, Any]
+) -> Result:
+    estimate = mean_estimate(by_pair, prompts)
     shift = float(values.mean()) - estimate.value
     low, high = estimate.ci95
     moved = type(estimate)(float(values.mean()), estimate.se, (low + shift, high + shift))
@@ -277,7 +280,8 @@ def score_text(
     audio, n = gen.vectors[list(rows)], len(rows)
     cosines = text_audio.pair_cosines(text, audio)
     ranks = text_audio.ranks(text, audio)
-    clap = mean_estimate(cosines)
+    prompts = [gen.prompt_ids[row] for row in rows]
+    clap = mean_estimate(cosines, prompts)
     num_prompts = len(np.unique(text, axis=0))
     floor = text_audio.shuffled_floor(text, audio) if num_prompts > 1 else None
     beaten = floor is not None and clap.ci95[0] > floor
@@ -289,8 +293,8 @@ def score_text(
             warnings=() if beaten else ("FLOOR_NOT_BEATEN",),
             details={"shuffled_floor": floor},
         ),
-        "r1": _recall(ranks, 1, num_prompts),
-        "r10": _recall(ranks, 10, num_prompts),
+        "r1": _recall(ranks, 1, prompts, num_prompts),
+        "r10": _recall(ranks, 10, prompts, num_prompts),
         "median_rank": Result(value=float(np.median(ranks)), n_gen=n, n_ref=num_prompts),
         "clap_ceiling": refused("no reference clip of every id; give --ref with the same ids"),
     }
@@ -299,7 +303,7 @@ def score_text(
     return found, cosines
 
 
-def _recall(ranks: IntArray, k: int, num_prompts: int) -> Result:
+def _recall(ranks: IntArray, k: int, prompts: Sequence[str], num_prompts: int) -> Result:
     if num_prompts <= k:
         return refused(f"R@{k} of {num_prompts} prompt(s) is 1 whatever is heard; add prompts")
-    return result(text_audio.recall_at(ranks, k), n_gen=len(ranks), n_ref=num_prompts)
+    return result(text_audio.recall_at(ranks, k, prompts), n_gen=len(ranks), n_ref=num_prompts)

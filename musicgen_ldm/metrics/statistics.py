@@ -9,6 +9,7 @@ Functions:
     jackknife            bias-corrected value and standard error from leave-one-group-out values
     mean_estimate        mean over clips with its t interval
     wilson_interval      a share of clips (Wilson 1927)
+    share_estimate       the same, where several takes of a prompt are no independent clips
     paired_bootstrap     interval of a mean difference over the same prompts
     paired_permutation   sign-flip p-value of a mean difference
     holm                 p-values corrected for the number of comparisons (Holm 1979)
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from scipy.stats import norm, t
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.metrics.checks import Array
+from musicgen_ldm.metrics.checks import Array, clip_index
 
 CONFIDENCE = 0.95
 Z_95 = float(norm.ppf(0.5 + CONFIDENCE / 2))
@@ -80,8 +81,14 @@ def jackknife(value: float, *sides: npt.ArrayLike, correct: bool = True) -> Esti
     return t_estimate(corrected, total**0.5, total**2 / spread if spread else min(degrees))
 
 
-def mean_estimate(values: npt.ArrayLike) -> Estimate:
-    """Mean of independent per-clip values (n,) with its t interval.
+def mean_estimate(values: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Estimate:
+    """Mean of per-clip values (n,) with its t interval.
+
+    Args:
+        values: One a clip.
+        groups: (n,) label of each clip, such as its prompt; clips of one group are not
+            independent, and the error is that of the groups (Liang and Zeger 1986). None means
+            that all clips are.
 
     Raises:
         MetricError: If there are no values or one is not finite.
@@ -90,9 +97,12 @@ def mean_estimate(values: npt.ArrayLike) -> Estimate:
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise MetricError(f"expected finite values (n,) with n > 0, got shape {array.shape}")
     mean = float(array.mean())
-    if len(array) == 1:
+    deviations = np.bincount(clip_index(len(array), groups), weights=array - mean)
+    count = len(deviations)
+    if count == 1:
         return Estimate(mean, float("nan"), (float("nan"), float("nan")))
-    return t_estimate(mean, float(array.std(ddof=1)) / len(array) ** 0.5, len(array) - 1)
+    variance = float(np.square(deviations).sum()) * count / (count - 1)
+    return t_estimate(mean, variance**0.5 / len(array), count - 1)
 
 
 def wilson_interval(successes: int, trials: int) -> Estimate:
@@ -107,14 +117,41 @@ def wilson_interval(successes: int, trials: int) -> Estimate:
     """
     if trials <= 0 or not 0 <= successes <= trials:
         raise MetricError(f"{successes} of {trials}: needs 0 <= successes <= trials, trials > 0")
-    share = successes / trials
+    return _wilson(successes / trials, trials)
+
+
+def share_estimate(hits: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Estimate:
+    """Share of clips (n,) that meet the condition, with its Wilson interval.
+
+    Args:
+        hits: True or false for each clip.
+        groups: (n,) label of each clip, such as its prompt. Where groups have several clips, the
+            interval is that of as many independent clips as would have the groups' error
+            (Korn and Graubard 1998).
+
+    Raises:
+        MetricError: If there are no clips.
+    """
+    array = np.asarray(hits, dtype=np.float64)
+    index = clip_index(len(array), groups)
+    count = len(np.unique(index))
+    if count == len(array):
+        return wilson_interval(int(array.sum()), len(array))
+    share = float(array.mean())
+    if share in (0.0, 1.0) or count == 1:
+        return _wilson(share, count)
+    variance = mean_estimate(array, index).se ** 2
+    return _wilson(share, min(len(array), share * (1 - share) / variance))
+
+
+def _wilson(share: float, trials: float) -> Estimate:
     shrink = 1 + Z_95**2 / trials
     centre = (share + Z_95**2 / (2 * trials)) / shrink
     half = Z_95 / shrink * (share * (1 - share) / trials + (Z_95 / (2 * trials)) ** 2) ** 0.5
     se = (share * (1 - share) / trials) ** 0.5
     # At 0 and 1 the exact bound is the share itself; rounding would miss it by 1e-17.
-    low = centre - half if successes else 0.0
-    high = centre + half if successes < trials else 1.0
+    low = centre - half if share > 0 else 0.0
+    high = centre + half if share < 1 else 1.0
     return Estimate(share, se, (low, high))
 
 

@@ -28,7 +28,7 @@ from musicgen_ldm.metrics.checks import (
     same_width,
     unit_rows,
 )
-from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, wilson_interval
+from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, share_estimate
 
 BLOCK_ROWS = 1024
 
@@ -93,8 +93,13 @@ def ranks(text: npt.ArrayLike, audio: npt.ArrayLike) -> IntArray:
     return result
 
 
-def recall_at(true_ranks: npt.ArrayLike, k: int) -> Estimate:
+def recall_at(true_ranks: npt.ArrayLike, k: int, prompts: npt.ArrayLike | None = None) -> Estimate:
     """Share of clips whose prompt ranks k or better, with the Wilson interval.
+
+    Args:
+        true_ranks: (n,).
+        k: At least 1.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
 
     Raises:
         MetricError: If k is below 1.
@@ -102,7 +107,7 @@ def recall_at(true_ranks: npt.ArrayLike, k: int) -> Estimate:
     array = np.asarray(true_ranks)
     if k < 1:
         raise MetricError(f"R@{k}: k must be at least 1")
-    return wilson_interval(int((array <= k).sum()), len(array))
+    return share_estimate(array <= k, prompts)
 
 
 def mean_window(windows: npt.ArrayLike, clips: npt.ArrayLike) -> Array:

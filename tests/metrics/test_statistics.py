@@ -53,6 +53,40 @@ def test_mean_interval_covers_at_its_level():
     assert 0.92 <= hits / 400 <= 0.98
 
 
+def test_intervals_over_groups_cover_where_those_over_clips_do_not():
+    """Ten takes of each of twenty prompts, which share most of their luck."""
+    rng = np.random.default_rng(20)
+    prompts = np.repeat(np.arange(20), 10)
+    hits = {"mean": 0, "share": 0, "naive": 0}
+    for _ in range(200):
+        values = rng.standard_normal(20)[prompts] + 0.3 * rng.standard_normal(200)
+        low, high = statistics.mean_estimate(values, prompts).ci95
+        hits["mean"] += low <= 0 <= high
+        low, high = statistics.share_estimate(values > 0, prompts).ci95
+        hits["share"] += low <= 0.5 <= high
+        low, high = statistics.share_estimate(values > 0).ci95
+        hits["naive"] += low <= 0.5 <= high
+    assert hits["mean"] >= 0.9 * 200
+    assert hits["share"] >= 0.9 * 200
+    assert hits["naive"] < 0.7 * 200
+
+
+def test_groups_of_one_change_nothing():
+    values = np.random.default_rng(21).standard_normal(30)
+    alone = statistics.mean_estimate(values)
+    assert statistics.mean_estimate(values, np.arange(30)) == alone
+    assert alone.se == pytest.approx(values.std(ddof=1) / 30**0.5)
+    assert statistics.share_estimate(values > 0, np.arange(30)) == statistics.wilson_interval(
+        int((values > 0).sum()), 30
+    )
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_unanimous_takes_are_as_many_as_their_prompts(hit):
+    estimate = statistics.share_estimate([hit] * 40, np.repeat(np.arange(10), 4))
+    assert estimate == statistics.wilson_interval(10 * hit, 10)
+
+
 def test_one_value_has_a_mean_but_no_interval():
     estimate = statistics.mean_estimate([3.0])
     assert estimate.value == 3
