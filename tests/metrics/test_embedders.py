@@ -94,6 +94,13 @@ def test_clap_folder_embeds_sound_and_sentences_in_one_space(tiny_folder):
     np.testing.assert_allclose(vector / np.linalg.norm(vector), reference, atol=1e-5)
 
 
+def test_a_folder_that_looks_like_a_hub_id_is_read_from_here(tiny_folder, tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "small").symlink_to(tiny_folder)
+    monkeypatch.chdir(tmp_path)
+    assert load_embedder("clap:checkpoints/small", offline=True).name == "clap-small"
+
+
 def test_weights_stored_in_half_precision_hear_as_the_pipeline_does(tiny_folder, tmp_path):
     half = checkpoints.save(checkpoints.load(tiny_folder), tmp_path / "half", half=True)
     clap = load_embedder(f"clap:{half}")

@@ -115,7 +115,8 @@ def _folder(source: str, *, offline: bool) -> Path:
 
     if (Path(source) / "config.json").is_file():
         return Path(source)
-    if source.count("/") != 1 or source.startswith((".", "/")):
+    # A folder beside us may look like a hub id ("checkpoints/pocket"); what is here goes first.
+    if Path(source).is_dir() or source.count("/") != 1 or source.startswith((".", "/")):
         return resolve(source, offline=offline)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
