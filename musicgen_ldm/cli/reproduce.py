@@ -40,7 +40,13 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
     from musicgen_ldm.config.generation import GenerateRequest
     from musicgen_ldm.errors import AudioError, OutputError
     from musicgen_ldm.pipeline import MusicLDM
-    from musicgen_ldm.provenance import check_target, environment, read_record, write_audio
+    from musicgen_ldm.provenance import (
+        check_target,
+        environment,
+        how_loaded,
+        read_record,
+        write_audio,
+    )
 
     record = read_record(args.file)
     if not {"request", "sampling", "checkpoint", "sources"} <= record.keys():
@@ -54,13 +60,13 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
         check_target(args.output)
     request = GenerateRequest.from_json(record["request"] | {"sampling": record["sampling"]})
     name = args.checkpoint or record["checkpoint"]["name"]
-    loaded = record.get("loaded", {})
+    loaded = how_loaded(record)
     model = MusicLDM.from_pretrained(
         name,
         device=args.device,
-        precision=loaded.get("precision", "fp32"),
+        precision=loaded["precision"],
         offline=args.offline,
-        reference_heads=loaded.get("reference_heads", True),
+        reference_heads=loaded["reference_heads"],
     )
     take = next(model.iterate(request))
 

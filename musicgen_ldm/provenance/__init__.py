@@ -6,7 +6,7 @@ signature: who wants to forge one can.
 """
 
 from musicgen_ldm.provenance.files import check_target, sidecar_path, write_audio
-from musicgen_ldm.provenance.record import SCHEMA_VERSION, environment
+from musicgen_ldm.provenance.record import SCHEMA_VERSION, environment, how_loaded
 from musicgen_ldm.provenance.verify import Verification, read_record, verify
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Verification",
     "check_target",
     "environment",
+    "how_loaded",
     "read_record",
     "sidecar_path",
     "verify",

@@ -60,6 +60,11 @@ def complete_record(record: Mapping[str, Any], audio: Mapping[str, Any], *, mark
     }
 
 
+def how_loaded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Precision and heads that the checkpoint was read with; older records do not say so."""
+    return {"precision": "fp32", "reference_heads": True} | dict(record.get("loaded", {}))
+
+
 def to_json(record: Mapping[str, Any], *, indent: int | None = None) -> str:
     """JSON with sorted keys; NumPy scalars and arrays become numbers and lists.
 
