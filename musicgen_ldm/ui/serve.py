@@ -34,7 +34,7 @@ TEAL = gr.themes.Color(
 # those who asked their system for less motion.
 CSS = """
 :focus-visible { outline: 3px solid #2f9e8f !important; outline-offset: 2px; }
-.gradio-container { max-width: min(1100px, 100%) !important; margin: auto; }
+.gradio-container { width: 100%; max-width: min(1100px, 100%) !important; margin: auto; }
 .gradio-container main, .gradio-container .column, .tabs, .tab-wrapper {
   min-width: 0 !important; max-width: 100% !important;
 }
