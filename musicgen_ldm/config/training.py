@@ -100,6 +100,7 @@ class RunConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] | None = None  # None: as `accelerate launch` says
     compile: bool = False  # torch.compile the trained networks
+    shard: bool = False  # each process keeps a part of the weights (training/sharding.py)
     # Faster convolutions; on a CPU other kernels are swapped too (training/cpu_kernels.py).
     channels_last: bool = False
     micro_batch: int | None = None  # clips a process holds at once; None: batch_size / processes
@@ -121,6 +122,10 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise ConfigError(f"run.{name}={value}: must be at least {minimum}")
+        if self.shard and self.compile:
+            raise ConfigError("run.shard and run.compile do not go together; set one of them")
+        if self.shard and self.precision == "fp16":
+            raise ConfigError("run.shard needs no loss scaling: use run.precision=bf16 or fp32")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diffusers.training_utils import EMAModel
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from musicgen_ldm.config.training import EmaConfig
 from musicgen_ldm.errors import CheckpointError
+from musicgen_ldm.training.sharding import placed
 
 
 class Averages:
@@ -43,17 +44,15 @@ class Averages:
             for name, average in self.averages.items():
                 average.restore(self.models[name].parameters())
 
-    def save(self, folder: Path) -> None:
-        """Write `ema-<name>.safetensors`, keyed by parameter name."""
-        for name, average in self.averages.items():
-            names = [key for key, _ in self.models[name].named_parameters()]
-            tensors = zip(names, average.shadow_params, strict=True)
-            save_file(
-                {key: t.contiguous() for key, t in tensors}, folder / f"ema-{name}.safetensors"
-            )
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The averages of each network, by parameter name."""
+        return {
+            name: dict(zip(self._keys(name), average.shadow_params, strict=True))
+            for name, average in self.averages.items()
+        }
 
     def load(self, folder: Path, step: int) -> None:
-        """Read what `save` wrote after `step` steps.
+        """Read `ema-<name>.safetensors`, written after `step` steps.
 
         Raises:
             CheckpointError: If the checkpoint was written without averages.
@@ -63,7 +62,9 @@ class Averages:
             if not path.is_file():
                 raise CheckpointError(f"{path}: missing; the run began with ema=null, keep it so")
             tensors = load_file(path)
-            keys = [key for key, _ in self.models[name].named_parameters()]
-            for key, shadow in zip(keys, average.shadow_params, strict=True):
-                shadow.copy_(tensors[key])
+            for key, shadow in zip(self._keys(name), average.shadow_params, strict=True):
+                shadow.copy_(placed(tensors[key], like=shadow))
             average.optimization_step = step
+
+    def _keys(self, name: str) -> list[str]:
+        return [key for key, _ in self.models[name].named_parameters()]

@@ -46,7 +46,8 @@ from musicgen_ldm.training.meters import Meters
 from musicgen_ldm.training.report import write_report
 from musicgen_ldm.training.run_folder import RunFolder
 from musicgen_ldm.training.schedule import lr_factor
-from musicgen_ldm.training.state import Progress, load_state, save_state
+from musicgen_ldm.training.sharding import Shards, gathered
+from musicgen_ldm.training.state import Progress, gather_state, load_state, save_state
 from musicgen_ldm.training.task import Batch, Optimization, StepContext, Task, unwrapped
 
 FIXED_NOISE_SEED = 20230803  # of validation and samples, the same in every run
@@ -106,18 +107,18 @@ class Trainer:
                     use_cpu_kernels(model)
         for model in task.frozen.values():
             model.to(accelerator.device)
+        sharded = self.config.run.shard
+        self.shards = Shards(task.models, accelerator.device) if sharded else None
         optimizations = task.optimizers()
         for optimization in optimizations.values():
             for group in optimization.optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
-        optimizers = [o.optimizer for o in optimizations.values()]
-        prepared = accelerator.prepare(*task.models.values(), *optimizers)
-        prepared = prepared if isinstance(prepared, tuple) else (prepared,)
-        for name, model in zip(task.models, prepared, strict=False):
-            task.models[name] = model
+        if not self.shards:
+            for name, model in task.models.items():
+                task.models[name] = accelerator.prepare_model(model)
         self.optimizations = {
-            name: Optimization(optimizer, optimizations[name].config)
-            for name, optimizer in zip(optimizations, prepared[len(task.models) :], strict=True)
+            name: Optimization(accelerator.prepare_optimizer(optimizer), config)
+            for name, (optimizer, config) in optimizations.items()
         }
         self.bare_models = {name: unwrapped(model) for name, model in task.models.items()}
         averaged = {name: self.bare_models[name] for name in task.averaged}
@@ -199,7 +200,7 @@ class Trainer:
             if self.accelerator.sync_gradients:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
                 limit = float("inf") if config.clip_norm is None else config.clip_norm
-                norm = self.accelerator.clip_grad_norm_(parameters, limit)
+                norm = gathered(self.accelerator.clip_grad_norm_(parameters, limit))
                 if self.accelerator.scaler is None:  # which skips overflowing steps by design
                     self._require_finite(norm, f"the gradient of {name!r}", batch)
                 self.meters.add({f"grad_norm/{name}": norm})
@@ -262,6 +263,7 @@ class Trainer:
             stack.enter_context(torch.no_grad())
             stack.enter_context(self.accelerator.autocast())
             stack.enter_context(self.averages.swapped_in() if self.averages else nullcontext())
+            stack.enter_context(self.shards.gathered() if self.shards else nullcontext())
             modules = [m for model in self.task.models.values() for m in model.modules()]
             training = [m for m in modules if m.training]  # a task may keep parts in evaluation
             for module in training:
@@ -291,15 +293,19 @@ class Trainer:
     def _finish(self) -> None:
         if self.run.checkpoints.latest() != self.run.checkpoints.path(self.step):
             self._save()
-        if self.accelerator.is_main_process:
-            with self._evaluation(), quiet_libraries():
-                unfinished = self.run.export.with_suffix(".partial")
-                shutil.rmtree(unfinished, ignore_errors=True)
-                unfinished.mkdir()
-                self.task.export(unfinished)
-            replace_folder(unfinished, self.run.export)
+        with self._evaluation():
+            if self.accelerator.is_main_process:
+                self._export()
         self._report()
         self.accelerator.wait_for_everyone()
+
+    def _export(self) -> None:
+        unfinished = self.run.export.with_suffix(".partial")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        with quiet_libraries():
+            self.task.export(unfinished)
+        replace_folder(unfinished, self.run.export)
 
     def _save(self) -> None:
         store, scaler = self.run.checkpoints, self.accelerator.scaler
@@ -309,11 +315,12 @@ class Trainer:
             skipped=list(self.batches.skips.reasons.items()),
             scaler=scaler.state_dict() if scaler else None,
         )
+        state = gather_state(self.bare_models, self.averages, self._optimizers())
         if self.accelerator.is_main_process:
             with store.guarded(self.step):
                 folder = store.begin(self.step)
                 folder.mkdir(parents=True, exist_ok=True)
-                save_state(folder, progress, self.bare_models, self.averages, self._optimizers())
+                save_state(folder, progress, state)
                 shutil.copy(self.run.path / "config.yaml", folder)
                 store.commit(self.step)
         self.accelerator.wait_for_everyone()
@@ -358,8 +365,9 @@ def _build_accelerator(config: StageConfig) -> Accelerator:
     supported = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
     if accelerator.distributed_type not in supported:
         raise ConfigError(
-            f"accelerate is configured for {accelerator.distributed_type.value}; training runs on "
-            f"one process or with data parallelism ({', '.join(d.value for d in supported)})"
+            f"accelerate is configured for {accelerator.distributed_type.value}; configure it for "
+            f"one process or data parallelism ({', '.join(d.value for d in supported)}), and set "
+            "run.shard=true to share weights, averages and optimizer state between the devices"
         )
     return accelerator
 

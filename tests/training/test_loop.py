@@ -186,6 +186,56 @@ def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path, adversari
             assert first == pytest.approx(second, rel=10 * tolerance, abs=10 * tolerance)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_sharded_processes_equal_a_single_one(tmp_path):
+    """Weights, averages and losses; and either goes on from the other's checkpoint."""
+
+    def options(**run):
+        return {"task_options": {"adversarial": False}, "run": {"micro_batch": 1} | run}
+
+    def sharded(name, max_steps, *, resume=False):
+        join = distributed()
+
+        def work(rank):
+            join(rank)
+            trainer = train(
+                tmp_path / name, max_steps=max_steps, resume=resume, **options(shard=True)
+            )
+            held = sum(p.to_local().numel() for p in trainer.bare_models["generator"].parameters())
+            assert held == 10  # half of the 20 weights
+
+        return work
+
+    one = train(tmp_path / "one", **options())
+    assert in_processes(sharded("two", 8), 2) == [0, 0]
+    assert in_processes(sharded("first", 5), 2) == [0, 0]
+    train(tmp_path / "last", max_steps=5, **options())
+    assert in_processes(sharded("last", 8, resume=True), 2) == [0, 0]
+    for name in ("two", "first", "last"):
+        other = train(tmp_path / name, resume=True, **options())
+        assert other.step == 8
+        for key, value in weights(one).items():
+            torch.testing.assert_close(weights(other)[key], value, rtol=0, atol=1e-6)
+        lines = [[*training_lines(run), read_metrics(run.run.metrics)[-1]] for run in (one, other)]
+        for first, second in zip(*lines, strict=True):
+            assert first == pytest.approx(second, rel=1e-5, abs=1e-5)
+        exports = [
+            torch.load(trainer.run.export / "generator.pt", weights_only=True)
+            for trainer in (one, other)
+        ]
+        for key, value in exports[0].items():
+            torch.testing.assert_close(exports[1][key], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("adversarial", "message"),
+    [(True, "trains generator and discriminator"), (False, "there is one process")],
+)
+def test_sharding_that_cannot_be_is_refused(tmp_path, adversarial, message):
+    with pytest.raises(ConfigError, match=message):
+        train(tmp_path, task_options={"adversarial": adversarial}, run={"shard": True})
+
+
 def test_slices_of_a_run_equal_the_whole(tmp_path):
     """A budget that is over at once still saves, and takes one step a slice here."""
     whole = train(tmp_path / "whole")
