@@ -38,13 +38,15 @@ def component_folder(path: str | Path, name: str) -> Path:
 
 
 def load_component(network_class: type[Network], path: str | Path, name: str) -> Network:
-    """A stock component from any of the places of `component_folder`.
+    """A stock component from any of the places of `component_folder`, in float32.
+
+    Checkpoints are published in float16, which transformers would keep and gradients would not bear.
 
     Raises:
         CheckpointError: If there is none, or it is damaged or of another architecture.
     """
     network: Network = load_network(network_class, component_folder(path, name))
-    return network
+    return network.float()
 
 
 def first_waveforms(dataset: ClipDataset, num_clips: int) -> Tensor:

@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from tiny_music import write_tiny_music
 
 from musicgen_ldm.audio import Waveform
+from musicgen_ldm.checkpoint import load, save
 from musicgen_ldm.config.ldm_training import (
     CacheConfig,
     ComponentsConfig,
@@ -102,6 +103,20 @@ def test_a_run_trains_resumes_and_exports(make_config, tmp_path):
     assert Bridge.load(export / "bridge/memory").mode == "memory"
     assert (export / "scheduler/scheduler_config.json").is_file()
     assert list((tmp_path / "run/samples").glob("*/01-a-waltz.wav"))
+
+
+def test_a_released_checkpoint_in_half_precision_can_be_trained_on(
+    make_config, tiny_folder, tmp_path
+):
+    folder = str(save(load(tiny_folder), tmp_path / "released", half=True))
+    config = make_config(
+        components=ComponentsConfig(vae=folder, vocoder=folder, clap=folder, unet=folder),
+        max_steps=1,
+    )
+    trainer = Trainer(config, lambda: LdmTask(config))
+    trainer.fit()
+    networks = [*trainer.bare_models.values(), *trainer.task.frozen.values()]
+    assert {p.dtype for network in networks for p in network.parameters()} == {torch.float32}
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(make_config, tmp_path):
