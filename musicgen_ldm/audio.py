@@ -8,6 +8,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from musicgen_ldm.archives import read_member
 from musicgen_ldm.errors import AudioError
 
 FloatArray = npt.NDArray[np.float32]
@@ -66,7 +67,7 @@ def read_audio(
     """Read any format that libsndfile reads, as float32.
 
     Args:
-        path: Audio file.
+        path: Audio file, or `ARCHIVE.tar/MEMBER` of an uncompressed archive.
         sample_rate: Resample to this rate in Hz; None keeps the file's own.
         start_s: Where to begin, in seconds.
         duration_s: How much to read, in seconds; None reads to the end.
@@ -75,10 +76,11 @@ def read_audio(
         AudioError: If the file is missing, not audio, empty or non-finite.
     """
     path = Path(path)
-    if not path.is_file():
+    source = path if path.is_file() else read_member(path)
+    if source is None:
         raise AudioError(f"{path}: no such audio file; give the path of a WAV, FLAC, OGG or MP3")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             rate = file.samplerate
             start = min(round(start_s * rate), file.frames)
             file.seek(start)

@@ -1,20 +1,23 @@
 """WebDataset shards of a prepared folder: for training from object storage or many machines.
 
 A shard holds, for each clip, `ID.flac` (mono, 16 kHz) and `ID.json` (its manifest line). Clips
-are cut out and resampled once here, and no longer in each epoch.
+are cut out and resampled once here, and no longer in each epoch. The manifest beside the shards
+names the clips as `SHARD.tar/ID.flac`, which every stage of training reads as it reads files.
 """
 
 import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import soundfile
 from tqdm import tqdm
 
-from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.data.manifest import SPLITS, Clip
+from musicgen_ldm.audio import read_audio
+from musicgen_ldm.data.manifest import SPLITS, Clip, write_manifest
 from musicgen_ldm.errors import MissingExtraError
 from musicgen_ldm.prepare.track import SAMPLE_RATE
 
@@ -23,7 +26,7 @@ CLIPS_PER_SHARD = 1_000  # about 235 MB of ten-second clips
 
 
 def write_shards(out: Path, clips: Sequence[Clip], *, show_progress: bool = False) -> list[Path]:
-    """Write `out/shards/SPLIT-NUMBER.tar`, all of them or none.
+    """Write `out/shards/SPLIT-NUMBER.tar` and their `manifest.jsonl`, all of them or none.
 
     Args:
         out: Prepared folder; relative clip paths start there.
@@ -43,6 +46,7 @@ def write_shards(out: Path, clips: Sequence[Clip], *, show_progress: bool = Fals
     partial = out / f"{SHARDS}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    members = []
     bar = tqdm(total=len(clips), unit="clip", disable=None if show_progress else True)
     with bar:
         for split in SPLITS:
@@ -52,31 +56,31 @@ def write_shards(out: Path, clips: Sequence[Clip], *, show_progress: bool = Fals
             pattern = str(partial / f"{split}-%06d.tar")
             with ShardWriter(pattern, maxcount=CLIPS_PER_SHARD, verbose=0) as shard:
                 for clip in chosen:
-                    shard.write(_sample(clip, out))
+                    flac, member = _cut_out(clip, out)
+                    line = json.dumps(member.to_json(), ensure_ascii=False)
+                    shard.write({"__key__": clip.id, "flac": flac, "json": line.encode()})
+                    members.append(replace(member, path=f"{Path(shard.fname).name}/{member.path}"))
                     bar.update()
+    write_manifest(partial / "manifest.jsonl", members)
     shutil.rmtree(out / SHARDS, ignore_errors=True)
     partial.rename(out / SHARDS)
     return sorted((out / SHARDS).glob("*.tar"))
 
 
-def _sample(clip: Clip, root: Path) -> dict[str, str | bytes]:
+def _cut_out(clip: Clip, root: Path) -> tuple[bytes, Clip]:
+    """A clip as a FLAC of its own, and its manifest line."""
     waveform = read_audio(
         root / clip.path, sample_rate=SAMPLE_RATE, start_s=clip.start_s, duration_s=clip.duration_s
     )
-    record = clip.to_json() | {
-        "path": f"{clip.id}.flac",
-        "start_s": 0.0,
-        "duration_s": waveform.seconds,
-        "sample_rate": SAMPLE_RATE,
-    }
-    return {
-        "__key__": clip.id,
-        "flac": _flac(waveform),
-        "json": json.dumps(record, ensure_ascii=False).encode(),
-    }
-
-
-def _flac(waveform: Waveform) -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, waveform.mono, waveform.sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    soundfile.write(buffer, waveform.mono, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    flac = buffer.getvalue()
+    member = replace(
+        clip,
+        path=f"{clip.id}.flac",
+        sha256=sha256(flac).hexdigest(),
+        start_s=0.0,
+        duration_s=waveform.seconds,
+        sample_rate=SAMPLE_RATE,
+    )
+    return flac, member

@@ -40,7 +40,7 @@ def component_folder(path: str | Path, name: str) -> Path:
 def load_component(network_class: type[Network], path: str | Path, name: str) -> Network:
     """A stock component from any of the places of `component_folder`, in float32.
 
-    Checkpoints are published in float16, which transformers would keep and gradients would not bear.
+    Checkpoints are published in float16, which transformers would keep and training cannot bear.
 
     Raises:
         CheckpointError: If there is none, or it is damaged or of another architecture.

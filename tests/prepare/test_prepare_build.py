@@ -2,6 +2,8 @@ import argparse
 import json
 import os
 import shutil
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,14 @@ import soundfile
 from conftest import RATE, song
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from musicgen_ldm.audio import Waveform
+from musicgen_ldm.audio import Waveform, read_audio
 from musicgen_ldm.beats import Beats, get_tracker
 from musicgen_ldm.cli import prepare as verb
 from musicgen_ldm.config.prepare import PrepareConfig
+from musicgen_ldm.config.training import DataConfig
+from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.manifest import read_manifest
+from musicgen_ldm.data.sampler import ClipRef
 from musicgen_ldm.errors import AudioError, ConfigError, OutputError
 from musicgen_ldm.prepare import collection, examine, prepare
 from musicgen_ldm.prepare.build import assign_splits
@@ -232,6 +237,33 @@ def test_command_prepares_and_writes_shards(write, music, tmp_path, capsys):
         assert json.loads(sample["json"])["captions"] == list(lines[sample["__key__"]].captions)
         assert sample["flac"][:4] == b"fLaC"
     assert not (out / "shards.partial").exists()
+    whole, members = (examples(folder / "manifest.jsonl") for folder in (out, out / "shards"))
+    assert whole.keys() == members.keys()
+    for name, waveform in whole.items():
+        np.testing.assert_allclose(members[name], waveform, atol=1e-4)  # 16 bits
+
+
+def examples(manifest: Path) -> dict[str, np.ndarray]:
+    """What a stage of training gets of the training clips."""
+    data = DataConfig(manifest=str(manifest), seconds=2.0)
+    clips = ClipDataset.from_config(data, "train", sample_rate=RATE, num_samples=RATE, seed=0)
+    crops = [clips[ClipRef(0, index)] for index in range(len(clips))]
+    return {crop["id"]: crop["waveform"] for crop in crops}
+
+
+@pytest.mark.parametrize("damage", ["member", "archive", "cut"])
+def test_a_clip_that_an_archive_does_not_hold_is_an_error(tmp_path, damage):
+    shard = tmp_path / "train-000000.tar"
+    with tarfile.open(shard, "w") as tar:
+        soundfile.write(tmp_path / "a.flac", np.zeros(RATE), RATE)
+        tar.add(tmp_path / "a.flac", "a.flac")
+    assert read_audio(shard / "a.flac").seconds == 1
+    if damage == "archive":
+        shard.write_bytes(b"no archive")
+    if damage == "cut":
+        shard.write_bytes(shard.read_bytes()[:600])
+    with pytest.raises(AudioError, match=r"train-000000\.tar/[ab]\.flac: "):
+        read_audio(shard / ("b.flac" if damage == "member" else "a.flac"))
 
 
 def read_shard(path: str) -> list[dict]:
