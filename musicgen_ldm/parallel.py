@@ -2,6 +2,7 @@
 
     accelerate launch -m musicgen_ldm evaluate …                  # GPUs
     torchrun --nproc_per_node 2 -m musicgen_ldm evaluate …        # CPU cores
+    torchrun --nproc_per_node 2 -m musicgen_ldm prepare …
 
 Started alone, there is one worker with everything. Workers exchange results through files (a
 content-addressed cache), so that nothing large travels between processes.
@@ -32,6 +33,11 @@ class Workers:
     def device(self) -> str:
         """The device of this worker, e.g. "cuda:1"."""
         return str(self.state.device)
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return int(self.state.num_processes)
 
     @property
     def is_main(self) -> bool:

@@ -88,12 +88,17 @@ def _check(args: argparse.Namespace, config: "PrepareConfig", table: Any) -> int
 
 
 def _prepare(args: argparse.Namespace, config: "PrepareConfig", table: Any) -> int:
+    from musicgen_ldm.parallel import workers
     from musicgen_ldm.prepare import prepare
     from musicgen_ldm.prepare.shards import write_shards
 
+    launched = workers()
     prepared = prepare(
-        args.folder, args.out, config, table=table, workers=args.workers, show_progress=True
-    )
+        args.folder, args.out, config, table=table, workers=args.workers,
+        show_progress=launched.is_main, launched=launched if launched.count > 1 else None,
+    )  # fmt: skip
+    if not launched.is_main:
+        return EXIT_FINE
     shards = write_shards(args.out, prepared.clips, show_progress=True) if args.shards else []
     totals = prepared.totals()
     if args.json:
@@ -105,7 +110,8 @@ def _prepare(args: argparse.Namespace, config: "PrepareConfig", table: Any) -> i
         print("splits:   " + _counts(totals["splits"]))
         print("licences: " + _counts(totals["licences"]))
         print(_advice(prepared.findings, args.out))
-    return _exit_code(prepared.findings)
+    # A launcher of several processes would take another code for a crash.
+    return _exit_code(prepared.findings) if launched.count == 1 else EXIT_FINE
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on from the newest checkpoint of the run folder"
     )
     parser.add_argument(
+        "--features",
+        action="store_true",
+        help="compute the mels, latents and embeddings that the stage stores, and stop",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="print configuration, sizes, memory and the first batch's shapes, and stop",
@@ -69,6 +74,15 @@ def run(args: argparse.Namespace) -> int:
 
         micro_batch, _ = split_batch(config.batch_size, config.run.micro_batch, num_processes=1)
         print(describe(config, make_task(), micro_batch))
+        return 0
+    if args.features:
+        from musicgen_ldm.parallel import workers
+        from musicgen_ldm.training.features import fill_features
+
+        launched = workers()
+        stored = fill_features(config, make_task(), launched)
+        if launched.is_main:
+            print(f"{config.stage}: {stored} clips' features are stored")
         return 0
     from musicgen_ldm.training.loop import Trainer
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +165,25 @@ class FeatureCache:
 
     def all(self, indices: Sequence[int], label: str) -> list[Features]:
         """Features of many items under a progress bar; unusable ones are logged and left out."""
-        found = []
+        found = list(self._usable(indices, label))
+        self.flush()
+        return found
+
+    def fill(self, indices: Sequence[int], label: str) -> None:
+        """Store the features of many items under a progress bar; unusable ones are logged."""
+        for _ in self._usable([i for i in indices if self.keys[i] not in self.store], label):
+            pass
+        self.flush()
+
+    def num_stored(self) -> int:
+        """How many items any process has stored."""
+        self.store.refresh()
+        return sum(key in self.store for key in self.keys)
+
+    def _usable(self, indices: Sequence[int], label: str) -> Iterator[Features]:
         missing = sum(self.keys[index] not in self.store for index in indices)
         for index in tqdm(indices, desc=label, disable=missing < SHARD_SIZE):
             try:
-                found.append(self[index])
+                yield self[index]
             except MusicGenError as error:
                 logger.warning("no features: %s", error)
-        self.flush()
-        return found

@@ -17,8 +17,9 @@ from typing import Any
 from musicgen_ldm.config.prepare import PrepareConfig
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import AudioError, OutputError
+from musicgen_ldm.parallel import Workers
 from musicgen_ldm.prepare.captions import Facts, Words
-from musicgen_ldm.prepare.collection import Collection, survey
+from musicgen_ldm.prepare.collection import Collection, measure_share, survey
 from musicgen_ldm.prepare.doctor import Finding, diagnose
 from musicgen_ldm.prepare.track import ClipFacts, Track
 
@@ -62,6 +63,7 @@ def prepare(
     table: Mapping[str, Facts] | None = None,
     workers: int = 1,
     show_progress: bool = False,
+    launched: Workers | None = None,
 ) -> Prepared:
     """Write a manifest of the music in `folder` into the folder `out`.
 
@@ -74,6 +76,8 @@ def prepare(
         table: Rows of a captions table.
         workers: Processes.
         show_progress: Draw a progress bar on a terminal.
+        launched: Processes, on one machine or many, that share the measuring; each must call
+            this, the main one writes.
 
     Raises:
         AudioError: If the folder holds no audio, or none that can be used.
@@ -87,6 +91,8 @@ def prepare(
         )
     try:
         kept.mkdir(parents=True, exist_ok=True)
+        if launched:
+            measure_share(Path(folder), config, kept, launched)
         collection = survey(
             Path(folder), config, table=table, workers=workers, show_progress=show_progress,
             kept=kept,
@@ -98,9 +104,10 @@ def prepare(
                 f"{folder}: none of its {len(collection.tracks)} audio files can be used; "
                 "`musicgen-ldm prepare --check` says why"
             )
-        write_manifest(out / MANIFEST, clips)
         prepared = Prepared(out / MANIFEST, tuple(clips), tuple(findings))
-        _write_report(out / REPORT, prepared)
+        if launched is None or launched.is_main:
+            write_manifest(prepared.manifest, clips)
+            _write_report(out / REPORT, prepared)
     except OutputError:
         raise
     except OSError as error:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from musicgen_ldm.config.prepare import PrepareConfig
 from musicgen_ldm.data.manifest import Tags
 from musicgen_ldm.errors import ManifestError, RequestError
+from musicgen_ldm.parallel import Workers
 from musicgen_ldm.prepare.captions import Facts, Words, words_of
 from musicgen_ldm.prepare.duplicates import find_duplicates
 from musicgen_ldm.prepare.track import Track, examine_track, hash_file
@@ -82,6 +83,24 @@ def survey(
             broken[str(path)] = str(error)
             words.append(NO_WORDS)
     return Collection(tuple(tracks), tuple(words), find_duplicates(tracks), broken)
+
+
+def measure_share(folder: Path, config: PrepareConfig, kept: Path, launched: Workers) -> None:
+    """Measure this process's share of the tracks below `folder`, and wait for the others.
+
+    Args:
+        folder: With the music.
+        config: Clip lengths and beat tracker.
+        kept: Folder of finished measurements, which `survey` takes up then.
+        launched: The processes that share the work.
+
+    Raises:
+        AudioError: If the folder is missing or holds no audio.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in launched.share(find_audio(folder)):
+        measure_track(path.absolute(), config=config, kept=kept)
+    launched.wait()
 
 
 def measure_track(path: Path, *, config: PrepareConfig, kept: Path | None) -> Track:

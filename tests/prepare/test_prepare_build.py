@@ -2,7 +2,10 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +244,19 @@ def test_command_prepares_and_writes_shards(write, music, tmp_path, capsys):
     assert whole.keys() == members.keys()
     for name, waveform in whole.items():
         np.testing.assert_allclose(members[name], waveform, atol=1e-4)  # 16 bits
+
+
+def test_launched_processes_write_what_one_writes(write, music, tmp_path):
+    for number in range(3):
+        write(f"{number}.wav", number)
+    alone = prepare(music, tmp_path / "alone", replace(CONFIG, licence="unknown"))
+    out = tmp_path / "together"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = ["-m", "musicgen_ldm", "prepare", music, "--out", out, "--tracker", "librosa"]
+    options = ["--clip-seconds", "3", "--min-seconds", "2"]
+    subprocess.run([*launch, *command, *options], check=True, capture_output=True, timeout=240)
+    assert (out / "manifest.jsonl").read_bytes() == alone.manifest.read_bytes()
+    assert len(list((out / ".tracks").glob("*.json"))) == 3
 
 
 def examples(manifest: Path) -> dict[str, np.ndarray]:

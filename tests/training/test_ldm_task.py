@@ -1,6 +1,7 @@
 """The ldm stage on eight short clips and a tiny checkpoint."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from musicgen_ldm.config.training import DataConfig, OptimConfig, RunConfig
 from musicgen_ldm.data.sampler import ClipRef
 from musicgen_ldm.errors import CheckpointError, ConfigError
 from musicgen_ldm.models.bridge import Bridge
+from musicgen_ldm.training.features import fill_features
 from musicgen_ldm.training.ldm import LdmTask
 from musicgen_ldm.training.loop import Trainer
 from musicgen_ldm.training.run_folder import read_metrics
@@ -117,6 +119,22 @@ def test_a_released_checkpoint_in_half_precision_can_be_trained_on(
     trainer.fit()
     networks = [*trainer.bare_models.values(), *trainer.task.frozen.values()]
     assert {p.dtype for network in networks for p in network.parameters()} == {torch.float32}
+
+
+def test_features_computed_ahead_by_two_processes_are_what_training_reads(make_config, monkeypatch):
+    config = make_config()
+    for rank in (0, 1):
+        launched = SimpleNamespace(
+            device="cpu", share=lambda items, rank=rank: items[rank::2], wait=lambda: None
+        )
+        stored = fill_features(config, LdmTask(config), launched)
+        assert stored == (6, 12)[rank]  # of eight clips to train on and four to validate
+    task = LdmTask(config)
+    monkeypatch.setattr(task.encoder, "encode", None)
+    assert batch_of(task, range(8))["moments"].shape[0] == 8
+    uncached = make_config(cache=CacheConfig())
+    with pytest.raises(ConfigError, match=r"set cache \(clap\) or cache\.folder \(ldm\)"):
+        fill_features(uncached, LdmTask(uncached), launched)
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(make_config, tmp_path):
