@@ -30,8 +30,9 @@ def fill_features(config: StageConfig, task: Task, launched: Workers) -> int:
     device = "cpu" if config.run.device == "cpu" else launched.device
     for network in task.frozen.values():
         network.to(device)
-    caches = [getattr(task.dataset(split), "cache", None) for split in SPLITS]
-    if not all(isinstance(cache, FeatureCache) for cache in caches):
+    found = [getattr(task.dataset(split), "cache", None) for split in SPLITS]
+    caches = [cache for cache in found if isinstance(cache, FeatureCache)]
+    if not caches:
         raise ConfigError(
             f"{config.stage}: as configured, it stores no features; set cache (clap) or "
             "cache.folder (ldm), the other stages have none"
