@@ -27,8 +27,8 @@ def describe(config: StageConfig, task: Task, micro_batch: int) -> str:
         task: Freshly built.
         micro_batch: Clips a process will hold at once.
     """
-    batch = _first_batch(config, task)
-    graph = _graph_bytes(config, task, batch)
+    graph = _graph_bytes(config, task, _first_batch(config, task, num_clips=1))
+    batch = _first_batch(config, task, micro_batch)
     lines = [dump_yaml(config), "networks"]
     for kind, models in (("trained", task.models), ("frozen", task.frozen)):
         for name, model in models.items():
@@ -39,15 +39,16 @@ def describe(config: StageConfig, task: Task, micro_batch: int) -> str:
         f"activations of {micro_batch} clips": graph * micro_batch
     }
     lines += [f"  {name}: {size / GIB:.2f} GiB" for name, size in parts.items()]
-    lines += [f"  total: {sum(parts.values()) / GIB:.2f} GiB", "", "first batch (one clip)"]
+    lines += [f"  total: {sum(parts.values()) / GIB:.2f} GiB", ""]
+    lines.append(f"first batch of a process ({micro_batch} clips)")
     lines += [f"  {name}: {_shape(value)}" for name, value in batch.items()]
     lines.append(f"clips: {len(task.dataset('train'))} to train on")
     return "\n".join(lines)
 
 
-def _first_batch(config: StageConfig, task: Task) -> Batch:
+def _first_batch(config: StageConfig, task: Task, num_clips: int) -> Batch:
     source = task.dataset("train")
-    refs = [[clip_at(0, seed=config.seed, num_clips=len(source))]]
+    refs = [[clip_at(i, seed=config.seed, num_clips=len(source)) for i in range(num_clips)]]
     batch, _ = next(iter(build_loader(source, refs, task.collate, workers=0, pin_memory=False)))
     return batch
 
@@ -92,4 +93,6 @@ def _saved_sizes(excluded: set[int]) -> Iterator[dict[int, int]]:
 
 
 def _shape(value: Any) -> str:
-    return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else repr(value)
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {value.dtype}"
+    return f"{len(value)} x {type(value[0]).__name__}, e.g. {value[0]!r}"

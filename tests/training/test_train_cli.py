@@ -43,7 +43,7 @@ def test_dry_run_shows_configuration_sizes_memory_and_shapes(manifest, tmp_path,
     assert main(command("tiny/vae.yaml", manifest, tmp_path, "optim.lr=3e-5", "--dry-run")) == 0
     shown = capsys.readouterr().out
     for part in ("lr: 3.0e-05", "vae: 0.05 M parameters, trained", "activations of 4 clips",
-                 "waveform: (1, 10240) torch.float32", "clips: 8 to train on"):  # fmt: skip
+                 "waveform: (4, 10240) torch.float32", "clips: 8 to train on"):  # fmt: skip
         assert part in shown
     assert not list(tmp_path.iterdir())
 
