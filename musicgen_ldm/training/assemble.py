@@ -13,9 +13,12 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import SpeechT5HifiGan
 
 from musicgen_ldm.checkpoint import Checkpoint, save
+from musicgen_ldm.checkpoint.writing import METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
+from musicgen_ldm.config.ldm_training import LdmStageConfig
 from musicgen_ldm.config.models import ModelConfig
 from musicgen_ldm.config.training import DataConfig, StageConfig
+from musicgen_ldm.configio import Settings, build
 from musicgen_ldm.data.clips import ClipDataset, select_clips
 from musicgen_ldm.errors import CheckpointError, ConfigError
 from musicgen_ldm.mel import log_mel
@@ -40,7 +43,8 @@ def assemble(
     """Write a checkpoint folder from finished runs.
 
     Args:
-        runs: Run folder of each of the four stages.
+        runs: Run folder of each of the four stages; all but the denoiser's may instead be a
+            checkpoint of ours, whose part is taken.
         folder: Must not exist yet.
         name: What the checkpoint calls itself in records.
         sampling: Its defaults.
@@ -49,10 +53,11 @@ def assemble(
     Raises:
         CheckpointError: If a run has no export, or the parts do not fit together.
     """
-    configs = {stage: _run_config(runs[stage], stage) for stage in STAGES}
-    model = configs["ldm"].model
-    for stage, config in configs.items():
-        if _parts_of(stage, config.model) != _parts_of(stage, model):
+    config = _run_config(runs["ldm"], "ldm")
+    assert isinstance(config, LdmStageConfig)
+    model = config.model
+    for stage in STAGES:
+        if _parts_of(stage, _model_of(runs[stage], stage)) != _parts_of(stage, model):
             raise CheckpointError(
                 f"{runs[stage]}: its {stage} has other sizes than the ldm run {runs['ldm']} was "
                 "trained on; give the run that the ldm stage used"
@@ -65,18 +70,51 @@ def assemble(
         clap=load_clap(runs["clap"]),
         scheduler=DDIMScheduler.from_pretrained(runs["ldm"] / "export" / "scheduler"),
         mel=model.mel,
-        mel_ceiling=mel_ceiling(configs["ldm"]),
+        mel_ceiling=mel_ceiling(config),
         bridges={path.name: Bridge.load(path) for path in sorted(bridges)},
         sampling=sampling,
         metadata={
             "name": name,
-            "preset": configs["ldm"].preset,
+            "preset": config.preset,
             "model": asdict(model),
-            "training": {stage: _provenance(runs[stage]) for stage in STAGES},
-            "data": data_summary(configs["ldm"].data),
+            "training": {stage: _provenance(runs[stage], stage) for stage in STAGES},
+            "data": data_summary(config.data),
+            **_base(config),
         },
     )
     return save(checkpoint, folder, half=half)
+
+
+def _model_of(source: Path, stage: str) -> ModelConfig:
+    """Sizes that a run or a checkpoint of ours has.
+
+    Raises:
+        CheckpointError: If it is neither.
+        ConfigError: If it is another stage's run.
+    """
+    record = _record(source)
+    if record is None or stage == "ldm":
+        return _run_config(source, stage).model
+    if "model" not in record:
+        raise CheckpointError(
+            f"{source}: does not say what sizes its parts have; give a checkpoint that "
+            "`musicgen-ldm assemble` wrote"
+        )
+    return build(ModelConfig, Settings(record["model"]))
+
+
+def _record(source: Path) -> dict[str, Any] | None:
+    """What a checkpoint of ours says of itself; None for anything else."""
+    file = source / METADATA_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _base(config: LdmStageConfig) -> dict[str, Any]:
+    """The checkpoint that the denoiser was trained on from, whose data it has heard too."""
+    record = _record(Path(config.components.unet)) if config.components.unet else None
+    if record is None:
+        return {}
+    return {"base": {key: record[key] for key in ("name", "data", "base") if key in record}}
 
 
 def _run_config(run: Path, stage: str) -> StageConfig:
@@ -84,7 +122,7 @@ def _run_config(run: Path, stage: str) -> StageConfig:
     if not file.is_file() or not (run / "export").is_dir():
         raise CheckpointError(
             f"{run}: is no finished {stage} run (it lacks config.yaml or export/); "
-            "give the folder that `musicgen-ldm train` wrote"
+            "give the folder that `musicgen-ldm train` wrote, or a checkpoint"
         )
     config = load_stage_config(file)
     if config.stage != stage:
@@ -102,8 +140,10 @@ def _parts_of(stage: str, model: ModelConfig) -> object:
     }[stage]
 
 
-def _provenance(run: Path) -> dict[str, Any]:
+def _provenance(run: Path, stage: str) -> dict[str, Any]:
     """Steps, data and code version of a run, for the record."""
+    if (record := _record(run)) is not None:
+        return dict(record.get("training", {}).get(stage, {}))
     identity = json.loads((run / "run.json").read_text(encoding="utf-8"))
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     lines = read_metrics(run / "metrics.jsonl")

@@ -53,6 +53,21 @@ def test_corpus_to_music(manifest: Path, capsys: pytest.CaptureFixture[str]) -> 
     request = ["generate", "fast techno", "--checkpoint", "made", "--seconds", "2", "-o", "a.wav"]
     assert main(request) == 0
     assert read_record("a.wav")["checkpoint"]["name"] == "made"
+    train_on_from_the_checkpoint(manifest)
+
+
+def train_on_from_the_checkpoint(manifest: Path) -> None:
+    """What becomes of it names the music that both have heard."""
+    parts = [f"components.{part}=made" for part in ("clap", "vae", "vocoder", "unet")]
+    assert main(train("ldm", manifest, *parts, "max_steps=1", "run.out=runs/tiny/tuned")) == 0
+    runs = ["--clap", "made", "--vae", "made", "--vocoder", "made", "--ldm", "runs/tiny/tuned"]
+    assert main(["assemble", "tuned", *runs]) == 0
+    made, tuned = (
+        json.loads(Path(folder, "musicgen_ldm.json").read_text()) for folder in ("made", "tuned")
+    )
+    assert tuned["base"] == {"name": "made", "data": made["data"]}
+    assert tuned["training"]["vae"] == made["training"]["vae"]
+    assert tuned["training"]["ldm"]["steps"] == 1
 
 
 def kill_once_saved(arguments: list[str]) -> None:
