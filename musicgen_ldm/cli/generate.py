@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("-o", "--output", type=Path, help="file, or folder for several takes")
     files.add_argument("--format", choices=FORMATS, help="default: the output's suffix, or wav")
-    files.add_argument("--subtype", choices=("16", "24", "float"), help="sample depth")
+    files.add_argument(
+        "--subtype",
+        choices=("16", "24", "float"),
+        help="sample depth (default: 16, or that of the file that is edited)",
+    )
     files.add_argument("--overwrite", action="store_true", help="replace existing files")
     files.add_argument("--no-mark", action="store_true", help="leave out the AI-made mark")
     files.add_argument(
@@ -110,8 +114,11 @@ def run(args: argparse.Namespace) -> None:
 def _render(
     model: "MusicLDM", path: Path, request: GenerateRequest, args: argparse.Namespace
 ) -> None:
-    from musicgen_ldm.provenance import write_audio
+    from musicgen_ldm.provenance import depth_keeping, write_audio
 
+    kept, subtype = request.kept_file, args.subtype
+    if kept is not None and subtype is None:
+        subtype = depth_keeping(kept, path)
     finished: list[tuple[float, str]] = []
     with ProgressBar(request) as bar:
         for take in model.iterate(request, on_progress=bar.update):
@@ -120,7 +127,7 @@ def _render(
                 take.waveform,
                 target,
                 record=take.record,
-                subtype=args.subtype,
+                subtype=subtype,
                 mark=not args.no_mark,
                 overwrite=args.overwrite or args.prompts is not None,
             )

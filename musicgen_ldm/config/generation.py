@@ -265,6 +265,12 @@ class GenerateRequest:
         return cls(**{**values, **nested})
 
     @property
+    def kept_file(self) -> Path | None:
+        """The sound file whose samples the result has, outside what is drawn anew."""
+        kept = self.init if self.repaint else self.continue_file
+        return None if kept is None else Path(kept)
+
+    @property
     def source_files(self) -> dict[str, Path]:
         """Sound files that the result depends on, by role."""
         named = {

@@ -201,7 +201,7 @@ def _repaint(geometry: Geometry, request: GenerateRequest, source: Waveform) -> 
         finish=finish,
         num_mel_frames=canvas.shape[1] * geometry.factor,
         known=Known(latent, keep.to(latent.device)),
-        seams_s=_inside(source.seconds, [edge for region in request.repaint for edge in region]),
+        seams_s=_inside(source.seconds, [edge for r in _joined(request.repaint) for edge in r]),
     )
 
 
@@ -283,12 +283,13 @@ def _paste(
     """Replace regions of `source` by `new`, which begins `begin_s` into it.
 
     Inside a region the first and last `FADE_S` cross-fade linearly; outside every sample is the
-    source's own. At an end of the file there is nothing to fade from.
+    source's own. At an end of the file there is nothing to fade from. New sound that is too loud
+    for a file is turned down, for turning down the file would change the source.
     """
     rate, total = source.sample_rate, source.samples.shape[1]
     share = np.zeros(total, dtype=np.float32)  # of the new sound
     fade = round(FADE_S * rate)
-    for start_s, end_s in regions:
+    for start_s, end_s in _joined(regions):
         start, end = round(start_s * rate), min(round(end_s * rate), total)
         size = min(fade, (end - start) // 2)
         gain = np.ones(end - start, dtype=np.float32)
@@ -302,8 +303,21 @@ def _paste(
     placed = np.zeros((1, total), dtype=np.float32)
     left, right = max(0, offset), min(total, offset + new.shape[1])
     placed[:, left:right] = new[:, left - offset : right - offset]
+    placed[:, share == 0] = 0
+    placed /= max(1.0, peak(placed) / max(1.0, peak(source.samples)))
     mixed = source.samples * (1 - share) + placed * share
     return Waveform(np.where(share == 0, source.samples, mixed), rate)
+
+
+def _joined(regions: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    """Regions in order, with those that touch or overlap made one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(regions):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _inside(seconds: float, edges: list[float]) -> tuple[float, ...]:

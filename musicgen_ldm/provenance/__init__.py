@@ -5,6 +5,7 @@ and says whether the audio is still the audio that was written. The record is a 
 signature: who wants to forge one can.
 """
 
+from musicgen_ldm.provenance.codec import depth_keeping
 from musicgen_ldm.provenance.files import check_target, sidecar_path, write_audio
 from musicgen_ldm.provenance.record import SCHEMA_VERSION, environment, how_loaded
 from musicgen_ldm.provenance.verify import Verification, read_record, verify
@@ -13,6 +14,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Verification",
     "check_target",
+    "depth_keeping",
     "environment",
     "how_loaded",
     "read_record",

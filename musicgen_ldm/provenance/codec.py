@@ -65,6 +65,23 @@ def choose_format(path: Path, subtype: str | None) -> tuple[FileFormat, str]:
     return file_format, file_format.subtypes[subtype]
 
 
+def depth_keeping(source: Path, target: Path) -> str | None:
+    """The depth at which a target file holds a source file's samples unchanged.
+
+    Args:
+        source: Audio file that `read_audio` reads.
+        target: Its suffix says the format.
+
+    Returns:
+        See `choose_format`; None where the default does, or nothing better exists.
+    """
+    depths = choose_format(target, None)[0].subtypes
+    subtype = soundfile.info(source).subtype
+    wanted = {"PCM_24": ("24",), "PCM_32": ("float", "24"), "FLOAT": ("float", "24"),
+              "DOUBLE": ("float", "24")}.get(subtype, ())  # fmt: skip
+    return next((depth for depth in wanted if depth in depths), None)
+
+
 def encode(waveform: Waveform, path: Path, file_format: FileFormat, subtype: str) -> bytes:
     """The contents of the file, without tags.
 
@@ -89,7 +106,8 @@ def encode(waveform: Waveform, path: Path, file_format: FileFormat, subtype: str
     except soundfile.LibsndfileError as error:
         raise OutputError(
             f"{path}: {file_format.name} cannot hold {channels} channels at "
-            f"{waveform.sample_rate} Hz ({error}); write a .wav, or fewer channels at 44100 Hz"
+            f"{waveform.sample_rate} Hz ({error.error_string}); write a .wav, or fewer channels "
+            "at 44100 Hz"
         ) from error
     return buffer.getvalue()
 
@@ -125,8 +143,9 @@ def audio_digest(data: bytes, source: str) -> dict[str, str]:
         samples, _ = soundfile.read(io.BytesIO(data), dtype=dtype, always_2d=True)
     except (soundfile.LibsndfileError, MutagenError, EOFError, MemoryError) as error:
         # A damaged header may claim more samples than the memory can hold.
+        reason = getattr(error, "error_string", str(error))
         raise AudioError(
-            f"{source}: cannot be read as audio ({error}); give a WAV, FLAC, OGG or MP3"
+            f"{source}: cannot be read as audio ({reason}); give a WAV, FLAC, OGG or MP3"
         ) from error
     little_endian = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
     return _digest("pcm_f32le" if is_float else "pcm_s32le", little_endian.tobytes())

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.audio import read_audio
+from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import OutputError, RequestError
 from musicgen_ldm.pipeline import Take
-from musicgen_ldm.provenance import read_record, sidecar_path, write_audio
+from musicgen_ldm.provenance import depth_keeping, read_record, sidecar_path, write_audio
 from musicgen_ldm.ui import texts
 
 SUFFIX = ".flac"
@@ -58,7 +59,9 @@ class Library:
         """Write a take; returns its entry."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         path = self.folder / f"{name}{SUFFIX}"
-        write_audio(take.waveform, path, record=take.record)
+        kept = GenerateRequest.from_json(take.record["request"]).kept_file
+        depth = None if kept is None else depth_keeping(kept, path)
+        write_audio(take.waveform, path, record=take.record, subtype=depth)
         return self.get(name)
 
     def get(self, name: str) -> Entry:
@@ -106,7 +109,9 @@ class Library:
         """A copy of a take in another format, with its record inside."""
         entry = self.get(name)
         target = folder / f"{name}.{suffix}"
-        return write_audio(read_audio(entry.path), target, record=entry.record, overwrite=True)
+        depth = depth_keeping(entry.path, target)
+        sound = read_audio(entry.path)
+        return write_audio(sound, target, record=entry.record, subtype=depth, overwrite=True)
 
     def favourites(self) -> set[str]:
         """Ids that are kept."""

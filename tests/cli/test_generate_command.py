@@ -14,6 +14,7 @@ import soundfile
 
 from musicgen_ldm import read_audio
 from musicgen_ldm.cli.main import main
+from musicgen_ldm.pipeline import plans
 from musicgen_ldm.provenance import read_record, verify
 
 Capture = pytest.CaptureFixture[str]
@@ -52,6 +53,26 @@ def test_a_record_holds_no_path_of_this_machine(tiny_folder: Path) -> None:
 def test_default_name_says_what_is_inside() -> None:
     assert generate("A Slow Piano!", "--seconds", "1", "--seed", "7") == 0
     assert Path("outputs/a-slow-piano-7.wav").is_file()
+
+
+@pytest.mark.parametrize(
+    ("depth", "suffix"), [("PCM_16", "wav"), ("PCM_24", "wav"), ("PCM_24", "flac"), ("FLOAT", "wav")]
+)
+@pytest.mark.parametrize(
+    "edit", [["--repaint", "1-1.5", "--init"], ["--seconds", "1", "--continue"]]
+)
+def test_edited_files_keep_every_other_sample(
+    depth: str, suffix: str, edit: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when what is drawn is louder than a file can hold."""
+    monkeypatch.setattr(plans, "TRAINING_PEAK", 0.01)  # drawn sound is scaled up by its inverse
+    noise = np.random.default_rng(0).uniform(-0.99, 0.99, 44_100 * 2)
+    soundfile.write(f"loud.{suffix}", noise, 44_100, depth)
+    assert generate("louder", *edit, f"loud.{suffix}", "-o", f"new.{suffix}") == 0
+    before, after = read_audio(f"loud.{suffix}").samples, read_audio(f"new.{suffix}").samples
+    assert np.array_equal(after[:, : 44_100 - 1], before[:, : 44_100 - 1])
+    assert read_record(f"new.{suffix}")["audio"]["gain"] == 1
+    assert read_record(f"new.{suffix}")["audio"]["subtype"] == depth
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])

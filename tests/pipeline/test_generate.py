@@ -11,6 +11,7 @@ from musicgen_ldm import GenerateRequest, MusicGenError, MusicLDM, read_audio
 from musicgen_ldm.config.generation import SAMPLERS, VOCODERS
 from musicgen_ldm.errors import AudioError, NumericsError, RequestError
 from musicgen_ldm.mel import log_mel
+from musicgen_ldm.pipeline import Take
 from musicgen_ldm.sampling import Progress
 
 FAST = {"sampler": "dpm++", "steps": 3, "guidance": 2.0}
@@ -180,6 +181,17 @@ def test_repaint_returns_everything_else_bit_equal(tiny_model: MusicLDM, stereo_
     changed = (result != source.samples).any(axis=0)
     assert not changed[~inside].any()
     assert changed[inside].mean() > 0.9
+
+
+def test_regions_that_touch_are_one(tiny_model: MusicLDM, stereo_file: Path) -> None:
+    def repainted(*regions: tuple[float, float]) -> Take:
+        return tiny_model.generate(
+            GenerateRequest(prompt="a", init=str(stereo_file), repaint=regions, sampling=FAST)
+        )[0]
+
+    one, two = repainted((0.8, 1.6)), repainted((1.2, 1.6), (0.8, 1.2))
+    assert np.array_equal(one.waveform.samples, two.waveform.samples)
+    assert one.measured["seam"] == two.measured["seam"]
 
 
 @pytest.mark.parametrize("side", ["after", "before"])
