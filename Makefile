@@ -32,7 +32,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The prompt goes through the environment, so that quotes and dollars in it stay what they are.
-export PROMPT
+export PROMPT := $(value PROMPT)
 music: $(VENV)/.base  ## render PROMPT into outputs/ with the embedded checkpoint
 	@$(VENV)/bin/musicgen-ldm generate $(ARGS) -- "$$PROMPT"
 

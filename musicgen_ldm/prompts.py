@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
 from musicgen_ldm.errors import RequestError
 
 
@@ -32,6 +32,11 @@ def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise RequestError(f"{path}:{number}: not valid JSON ({error})") from error
+        if misplaced := values.keys() & SamplingConfig.__dataclass_fields__.keys():
+            raise RequestError(
+                f'{path}:{number}: {", ".join(sorted(misplaced))} must stand under "sampling", '
+                'for example "sampling": {"steps": 50}'
+            )
         yield number, {name: value for name, value in values.items() if name in known}

@@ -26,6 +26,7 @@ from musicgen_ldm.models.vocoder import hop_length
 REFERENCE_HEAD_CHANNELS = 32
 STOCK_NUM_HEADS = 8
 
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 TEXT_TOWER_ALONE = ClapTextModelWithProjection  # what AudioLDM-style pipelines hold of CLAP
 
 
@@ -44,6 +45,9 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
     folder = resolve(name, offline=offline)
     _refuse_pickles(folder)
     index = read_json(folder / INDEX_FILE)
+    has_extractor = any(index.get("feature_extractor") or ())  # or [null, null]
+    if has_extractor and not (folder / "feature_extractor").is_dir():
+        raise CheckpointError(f"{folder}: the folder feature_extractor/ is missing; copy it again")
     metadata_file = folder / METADATA_FILE
     metadata = read_json(metadata_file) if metadata_file.is_file() else {}
     unet_options = {}
@@ -67,7 +71,41 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         folder=folder,
         metadata=metadata,
     )
+    _check_settings(checkpoint)
     return checkpoint.to(torch.device("cpu"))
+
+
+def _check_settings(checkpoint: Checkpoint) -> None:
+    """Refuse values that stock classes load, and the pipeline would stumble over later."""
+    unet, vae = checkpoint.unet.config, checkpoint.vae.config
+    size, extractor = unet.sample_size, checkpoint.clap.feature_extractor
+    allowed = {
+        "unet: sample_size": (size, _is_whole(size) or _is_whole(*(size or (0,)))),
+        "unet: class_embed_type": (
+            unet.class_embed_type, unet.class_embed_type == "simple_projection"
+        ),
+        "vae: scaling_factor": (vae.scaling_factor, _is_positive(vae.scaling_factor)),
+        "scheduler: prediction_type": (
+            checkpoint.scheduler.config.get("prediction_type", "epsilon"),
+            checkpoint.scheduler.config.get("prediction_type", "epsilon") in PREDICTION_TYPES,
+        ),
+        "feature_extractor: hop_length": (
+            extractor and extractor.hop_length, extractor is None or _is_whole(extractor.hop_length)
+        ),
+    }  # fmt: skip
+    for name, (value, is_allowed) in allowed.items():
+        if not is_allowed:
+            raise CheckpointError(
+                f"{checkpoint.folder}: {name} is {value!r}, which no MusicLDM has; copy it again"
+            )
+
+
+def _is_whole(*values: object) -> bool:
+    return all(isinstance(value, int) and value > 0 for value in values)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 def _class_name(index: Mapping[str, Any], part: str, folder: Path) -> str:
@@ -126,7 +164,12 @@ def _reference_heads(unet_config: Mapping[str, Any]) -> dict[str, Any]:
     is_conditioned_by_class = unet_config.get("class_embed_type") == "simple_projection"
     if heads != STOCK_NUM_HEADS or not is_conditioned_by_class:
         return {}
-    channels = unet_config["block_out_channels"]
+    channels = unet_config.get("block_out_channels")
+    if not channels or not _is_whole(*channels):
+        raise CheckpointError(
+            f"unet/config.json: block_out_channels is {channels!r}, must be whole numbers; "
+            "copy it again"
+        )
     return {"attention_head_dim": [c // REFERENCE_HEAD_CHANNELS for c in channels]}
 
 

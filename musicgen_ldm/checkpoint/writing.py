@@ -84,6 +84,10 @@ def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> No
         stored.save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
         library = "diffusers" if name in ("unet", "vae") else "transformers"
         index[name] = [library, type(network).__name__]
+        if library == "transformers":
+            # diffusers loads float16 files as float32; transformers would keep them, and the
+            # stock pipeline would fail on two precisions at once.
+            _change_json(folder / name / "config.json", {"dtype": "float32"})
     checkpoint.scheduler.save_pretrained(folder / "scheduler")
     index["scheduler"] = ["diffusers", type(checkpoint.scheduler).__name__]
     _write_tokenizer(checkpoint, folder / "tokenizer")
@@ -99,8 +103,11 @@ def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> No
 def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     # transformers 5 writes the name of a class that older releases do not know.
     checkpoint.clap.tokenizer.save_pretrained(folder)
-    file = folder / "tokenizer_config.json"
-    settings = read_json(file) | {"tokenizer_class": TOKENIZER_CLASS}
+    _change_json(folder / "tokenizer_config.json", {"tokenizer_class": TOKENIZER_CLASS})
+
+
+def _change_json(file: Path, changes: Mapping[str, Any]) -> None:
+    settings = read_json(file) | dict(changes)
     file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
@@ -128,12 +135,18 @@ def _sha256(path: Path) -> str:
 def identity(checkpoint: Checkpoint) -> str:
     """One hash for all that decides how a checkpoint sounds; names it in records.
 
-    Files are hashed, or weights by value where there are none, and the ceiling of the mels.
+    Files are hashed as they are, or weights by value where there are none, and the ceiling of
+    the mels. Files that were put beside those of the checkpoint do not count.
     """
-    hashes = checkpoint.metadata.get("files")
-    if hashes is None and checkpoint.folder is not None:
-        hashes = file_hashes(checkpoint.folder)
-    if hashes is None:
+    hashes: dict[str, Any] = {}
+    if checkpoint.folder is not None:
+        own = checkpoint.metadata.get("files")
+        hashes = {
+            name: value
+            for name, value in file_hashes(checkpoint.folder).items()
+            if not isinstance(own, dict) or name in own
+        }
+    else:
         hashes = {
             f"{name}.{key}": hashlib.sha256(value.cpu().numpy().tobytes()).hexdigest()
             for name, network in checkpoint.networks.items()
@@ -156,7 +169,7 @@ def verify(folder: str | Path) -> list[str]:
         if (folder / METADATA_FILE).is_file()
         else None
     )
-    if stored is None:
+    if not isinstance(stored, dict):
         raise CheckpointError(f"{folder}: carries no hashes; only checkpoints saved here do")
     actual = file_hashes(folder)
     return [f"{name} is missing" for name in sorted(stored.keys() - actual.keys())] + [

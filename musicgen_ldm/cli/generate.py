@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicgen_ldm.cli.jobs import FORMATS, check_jobs, is_done, jobs_of, take_path
+from musicgen_ldm.cli.jobs import FORMATS, check_jobs, jobs_of, left_of, take_path
 from musicgen_ldm.config.generation import (
     MAX_SECONDS,
     PRECISIONS,
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         offline=args.offline,
         reference_heads=not args.stock_heads,
     )
-    left = [job for job in jobs if not is_done(*job, model, args)]
+    left = [job for whole in jobs for job in left_of(*whole, model, args)]
     for path, request in left:
         _render(model, path, request, args)
 
@@ -146,6 +146,8 @@ def line(path: Path, take: "Take") -> str:
     if asked["bpm"] is not None:
         measured = "no pulse" if found.get("bpm") is None else f"{found['bpm']:.1f}"
         parts.append(f"asked {asked['bpm']:g} bpm, measured {measured}")
+    if asked["bars"] is not None and "bars" in found:
+        parts.append(f"asked {asked['bars']} bars, measured {found['bars']:.1f}")
     if asked["key"] is not None and "key" in found:
         parts.append(f"asked {asked['key']}, measured {found['key']}")
     if "seam" in found:

@@ -29,6 +29,7 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
         request = request_from(args, {})
         path = args.output or DEFAULT_FOLDER
         if path.suffix.lower().lstrip(".") not in FORMATS:
+            _require_folder(path)
             path = path / f"{slug(request)}{suffix}"
         elif args.format and path.suffix.lower() != suffix:
             raise RequestError(f"-o {path} and --format {args.format} disagree; give one of them")
@@ -37,9 +38,11 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
     if args.prompt:
         raise RequestError("give a prompt or --prompts FILE, not both")
     folder = args.output or DEFAULT_FOLDER
+    _require_folder(folder)
     names: set[str] = set()
     for number, line in read_prompts(args.prompts):
-        name = str(line.pop("id", f"{number:04d}"))
+        name = line.pop("id", f"{number:04d}")
+        name = str(name) if isinstance(name, str | int) else ""
         if not re.fullmatch(r"[\w.-]+", name) or name.startswith(".") or name in names:
             raise RequestError(
                 f"{args.prompts}:{number}: id {name!r} must be unique and of letters, digits, . _ -"
@@ -50,6 +53,18 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
         except RequestError as error:
             raise RequestError(f"{args.prompts}:{number}: {error}") from error
         yield folder / f"{name}{suffix}", request
+
+
+def _require_folder(path: Path) -> None:
+    """Refuse what is meant as a file: `song.m4a`, `/dev/null`, `all.wav` for many prompts."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"-o {path}: is no folder; give a folder, or a file ending in "
+                          f"{', '.join(FORMATS)} for a single prompt")  # fmt: skip
+    if not path.exists() and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", path.suffix.lower()):
+        raise OutputError(
+            f"-o {path}: {path.suffix} files are not written here; give a folder, or for a single "
+            f"prompt a file ending in {', '.join(FORMATS)}"
+        )
 
 
 def slug(request: GenerateRequest) -> str:
@@ -71,25 +86,28 @@ def paths_of(path: Path, request: GenerateRequest) -> list[Path]:
     return [take_path(path, request, take) for take in range(request.first_take, last)]
 
 
-def is_done(
+def left_of(
     path: Path, request: GenerateRequest, model: "MusicLDM", args: argparse.Namespace
-) -> bool:
-    """Whether an earlier run of this prompts file has written all takes of a request.
+) -> list[Job]:
+    """What an earlier run of this prompts file has left of a job: all, some takes or nothing.
 
     Raises:
         OutputError: If a file of that name was made from something else.
     """
     if args.prompts is None or args.overwrite:
-        return False
+        return [(path, request)]
+    left: list[Job] = []
     targets = paths_of(path, request)
     for number, target in enumerate(targets, start=request.first_take):
         alone = replace(request, takes=1, first_take=number)
-        if target.exists() and _origin(target) != (alone, model.identity, model.loaded):
+        if not target.exists():
+            left.append((target, alone))
+        elif _origin(target) != (alone, model.identity, model.loaded):
             raise OutputError(
                 f"{target}: exists already, from another request, checkpoint or precision; "
                 "choose another folder with -o, or add --overwrite"
             )
-    return all(target.exists() for target in targets)
+    return [(path, request)] if len(left) == len(targets) else left
 
 
 def _origin(path: Path) -> tuple[GenerateRequest, str, dict[str, Any]] | None:
@@ -114,7 +132,8 @@ def check_jobs(jobs: list[Job], args: argparse.Namespace) -> None:
         if request.key is not None:
             parse_key(request.key)
         for target in paths_of(path, request):
-            check_target(target, subtype=args.subtype, overwrite=args.overwrite or is_resumable)
+            replaces = args.overwrite or is_resumable
+            check_target(target, subtype=args.subtype, overwrite=replaces, like=request.kept_file)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -159,6 +178,8 @@ def request_from(args: argparse.Namespace, overrides: dict[str, Any]) -> Generat
     blends += [Blend(audio=f, weight=weight) for f, weight in map(parse_blend, args.blend_audio)]
     from_file = GenerateRequest.from_json({"prompt": "-", **overrides}).to_json()
     chosen = {name: from_file[name] for name in overrides}
+    if "sampling" in chosen:
+        chosen["sampling"] = values["sampling"] | chosen["sampling"]
     return GenerateRequest(**{**values, "blends": tuple(blends), **chosen})
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from musicgen_ldm import __version__
 from musicgen_ldm.errors import MusicGenError
@@ -21,9 +22,17 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print it and leave."""
+        self.exit(EXIT_USER_ERROR, f"error: {message}; see `{self.prog} --help`\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command and of all its verbs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="musicgen-ldm", description="Text-to-music latent diffusion: generate, train, measure."
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -38,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
     try:
+        args = build_parser().parse_args(argv)
         code = args.run(args) or 0
         sys.stdout.flush()
         return code

@@ -49,7 +49,7 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
     )
 
     record = read_record(args.file)
-    if not {"request", "sampling", "checkpoint", "sources"} <= record.keys():
+    if not _is_whole(record):
         raise AudioError(
             f"{args.file}: its record holds no whole request; only files made by `generate` can "
             "be rendered again"
@@ -103,3 +103,16 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
         "sha256": again["audio"]["sha256"],
         "recorded_sha256": record["audio"]["sha256"],
     }
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record has all that a rendering and its comparison need."""
+    needed = {
+        "request": (), "sampling": (), "sources": (), "environment": (),
+        "checkpoint": ("name", "sha256"), "audio": ("subtype", "sha256"),
+    }  # fmt: skip
+    return isinstance(record.get("loaded", {}), dict) and all(
+        isinstance(record.get(part), dict)
+        and all(isinstance(record[part].get(name), str) for name in names)
+        for part, names in needed.items()
+    )

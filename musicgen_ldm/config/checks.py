@@ -28,7 +28,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     """
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not (is_whole and low <= value <= high):  # type: ignore[operator]
-        raise RequestError(f"{name} is {value}; give a whole number from {low:g} to {high:g}")
+        raise RequestError(f"{name} is {value}; give a whole number from {low} to {high}")
 
 
 def check_text(name: str, value: object, longest: int) -> None:

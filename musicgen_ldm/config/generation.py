@@ -1,6 +1,7 @@
 """What a musician can ask for, checked before any model is loaded."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +27,7 @@ MIN_BPM, MAX_BPM = 30.0, 300.0
 MAX_BARS = 256
 MAX_SEED = 2**63 - 1
 DEFAULT_STRENGTH = 0.5  # of a variation when none is given
+SAID_BPM = r"(\d+(?:\.\d+)?)[ -]?bpm"
 BEATS_PER_BAR = 4  # `bars` counts bars of four quarter notes
 
 
@@ -157,6 +159,10 @@ class GenerateRequest:
             check_number("seconds", self.seconds, MIN_SECONDS, MAX_SECONDS)
         if self.bpm is not None:
             check_number("bpm", self.bpm, MIN_BPM, MAX_BPM)
+            if (said := self._said_bpm) and self.bpm not in said:
+                raise RequestError(
+                    f"the prompt says {said[0]:g} bpm and bpm is {self.bpm:g}; leave out either"
+                )
         if self.bars is not None:
             check_whole("bars", self.bars, 1, MAX_BARS)
             if self.bpm is None:
@@ -222,13 +228,21 @@ class GenerateRequest:
 
     @property
     def conditioning_text(self) -> str:
-        """The prompt with tempo and key spelled out, unless the words are there already."""
+        """The prompt with tempo and key spelled out, unless the words are there already.
+
+        Bars are not: no caption of the training data counts them. They set the length.
+        """
         parts = [self.prompt.strip().rstrip(".,;")]
-        if self.bpm is not None and "bpm" not in self.prompt.lower():
+        if self.bpm is not None and not self._said_bpm:
             parts.append(f"{self.bpm:g} bpm")
         if self.key is not None and not self._names_key():
             parts.append(f"in {self.key}")
         return ", ".join(part for part in parts if part)
+
+    @property
+    def _said_bpm(self) -> list[float]:
+        """Tempi that the prompt spells out."""
+        return [float(number) for number in re.findall(SAID_BPM, self.prompt.lower())]
 
     def _names_key(self) -> bool:
         # A bare "A" or "G" is an article or part of some word in nearly every sentence.

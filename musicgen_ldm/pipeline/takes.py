@@ -8,7 +8,8 @@ from torch import Tensor
 from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs, within_full_scale
 from musicgen_ldm.bank import novelty_threshold
 from musicgen_ldm.checkpoint import Checkpoint
-from musicgen_ldm.config.generation import GenerateRequest
+from musicgen_ldm.config.generation import BEATS_PER_BAR, GenerateRequest
+from musicgen_ldm.errors import NumericsError
 from musicgen_ldm.measure import (
     key_agreement,
     loop_seam_score,
@@ -67,7 +68,8 @@ def measure(
     }
     if waveform.seconds < MIN_MEASURED_S or "silent" in health.faults:
         return found
-    found |= _tempo_and_key(excerpt(waveform, 0.0, MAX_MEASURED_S), request)
+    beginning = excerpt(waveform, 0.0, MAX_MEASURED_S)
+    found |= _tempo_and_key(beginning, request, waveform.seconds)
     if request.loop:
         found["seam"] = loop_seam_score(waveform)
     elif seams_s:
@@ -75,7 +77,7 @@ def measure(
     return found
 
 
-def _tempo_and_key(beginning: Waveform, request: GenerateRequest) -> dict[str, Any]:
+def _tempo_and_key(beginning: Waveform, request: GenerateRequest, seconds: float) -> dict[str, Any]:
     # A sound may be silent at first and not at all later on.
     if rms_dbfs(beginning.mono) < SILENCE_DBFS:
         return {}
@@ -88,6 +90,8 @@ def _tempo_and_key(beginning: Waveform, request: GenerateRequest) -> dict[str, A
     }
     if request.bpm is not None:
         found["tempo_agreement"] = tempo_agreement(request.bpm, tempo)
+    if request.bars is not None and tempo.bpm is not None:
+        found["bars"] = seconds / (BEATS_PER_BAR * 60 / tempo.bpm)
     if request.key is not None:
         found["key_agreement"] = key_agreement(parse_key(request.key), key)
     return found
@@ -120,6 +124,11 @@ def score(
     novelty: dict[str, Any] = {"nearest": []}
     if checkpoint.clap.feature_extractor is not None:
         audio = checkpoint.clap.audio([waveform])
+        if not bool(audio.isfinite().all()):
+            raise NumericsError(
+                "CLAP's embedding of the take is not finite; the checkpoint's text_encoder is "
+                "damaged, `musicgen-ldm info` verifies it"
+            )
         if request.prompt.strip():
             text = checkpoint.clap.text([request.conditioning_text])
             scores["text_fit"] = float((text * audio).sum())

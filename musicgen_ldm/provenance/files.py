@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from musicgen_ldm.audio import Waveform, within_full_scale
+from musicgen_ldm.audio import Waveform, read_audio, within_full_scale
 from musicgen_ldm.errors import OutputError
 from musicgen_ldm.provenance.codec import audio_digest, choose_format, encode
 from musicgen_ldm.provenance.record import complete_record, is_record, to_json
 from musicgen_ldm.provenance.tags import embed
 from musicgen_ldm.provenance.uninterrupted import uninterrupted
+
+PROBE_S = 0.01  # of sound tells whether a format can hold it
 
 
 def sidecar_path(path: str | Path) -> Path:
@@ -78,18 +80,26 @@ def write_audio(
     return path
 
 
-def check_target(path: Path, *, subtype: str | None = None, overwrite: bool = False) -> None:
+def check_target(
+    path: Path, *, subtype: str | None = None, overwrite: bool = False, like: Path | None = None
+) -> None:
     """Refuse, before any work, a target that `write_audio` would refuse after it.
 
     Args:
         path: See `write_audio`.
         subtype: See `write_audio`.
         overwrite: See `write_audio`.
+        like: Audio file whose rate and channels the target shall have.
 
     Raises:
-        OutputError: If the format is unknown or lacks that depth, or a file is in the way.
+        OutputError: If the format is unknown, lacks that depth or cannot hold such sound, or a
+            file is in the way.
+        AudioError: If `like` cannot be read.
     """
-    choose_format(path, subtype)
+    file_format, libsndfile_subtype = choose_format(path, subtype)
+    if like is not None:
+        beginning = read_audio(like, duration_s=PROBE_S)
+        encode(beginning, path, file_format, libsndfile_subtype)
     sidecar = sidecar_path(path)
     try:
         existing = [target for target in (path, sidecar) if target.exists()]

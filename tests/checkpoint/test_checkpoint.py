@@ -81,6 +81,26 @@ def test_stock_pipeline_opens_without_this_package(tiny_folder: Path) -> None:
     assert done.stdout.split() == ["MusicLDMPipeline", "False"]
 
 
+def test_a_half_precision_checkpoint_renders_with_the_stock_pipeline(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """By its defaults: transformers would keep float16 where diffusers does not."""
+    save(tiny_checkpoint, tmp_path / "half", half=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipe = DiffusionPipeline.from_pretrained(tmp_path / "half")
+    pipe.set_progress_bar_config(disable=True)
+    embeds = torch.nn.functional.normalize(torch.randn(1, tiny_checkpoint.clap.dim), dim=-1)
+    audio = pipe(
+        prompt_embeds=embeds,
+        negative_prompt_embeds=embeds.flip(1),
+        num_inference_steps=2,
+        audio_length_in_s=1.0,
+    ).audios
+    assert audio.shape == (1, 16_000)
+    assert {network.dtype for network in (pipe.unet, pipe.vae, pipe.vocoder)} == {torch.float32}
+
+
 def test_a_folder_saved_by_the_stock_pipeline_opens_here(
     tiny_checkpoint: Checkpoint, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +170,7 @@ def test_audioldm_folders_hold_the_text_tower_alone(
     tower.save_pretrained(folder / "text_encoder")
     published(folder, heads=8)
     edit_index(folder, "text_encoder", ["transformers", "ClapTextModelWithProjection"])
+    edit_index(folder, "feature_extractor", [None, None])
 
     loaded = load(folder)
     assert loaded.clap.dim == 32
@@ -218,6 +239,18 @@ def test_pickles_are_refused(folder: Path) -> None:
         (lambda f: (f / "musicgen_ldm.json").write_text('{"sampling": 5}'), "sampling: "),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": [1]}'), "64 finite"),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": "x"}'), "mel_ceiling: "),
+        (lambda f: shutil.rmtree(f / "feature_extractor"), "feature_extractor/ is missing"),
+        (lambda f: edit(f / "unet/config.json", sample_size=None), "sample_size is None"),
+        (lambda f: edit(f / "unet/config.json", class_embed_type=None), "class_embed_type is None"),
+        (lambda f: edit(f / "vae/config.json", scaling_factor=None), "scaling_factor is None"),
+        (
+            lambda f: edit(f / "scheduler/scheduler_config.json", prediction_type="magic"),
+            "prediction_type is 'magic'",
+        ),
+        (
+            lambda f: edit(f / "feature_extractor/preprocessor_config.json", hop_length=0),
+            "hop_length is 0|feature_extractor: can",
+        ),
         (lambda f: make_bridge(f, "{}"), "cannot be read as a bridge"),
         (lambda f: make_bridge(f, '{"mode": "magic"}'), "cannot be read as a bridge"),
     ],
@@ -226,6 +259,10 @@ def test_damaged_folders(folder: Path, damage: object, message: str) -> None:
     damage(folder)  # type: ignore[operator]
     with pytest.raises(CheckpointError, match=message):
         load(folder)
+
+
+def edit(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def make_bridge(folder: Path, settings: str) -> None:
@@ -255,6 +292,20 @@ def test_hashes_find_a_changed_and_a_missing_file(folder: Path) -> None:
         "tokenizer/tokenizer.json is missing",
         "scheduler/scheduler_config.json was changed",
     ]
+
+
+def test_hashes_that_are_none_are_an_error(folder: Path) -> None:
+    edit(folder / "musicgen_ldm.json", files=5)
+    with pytest.raises(CheckpointError, match="carries no hashes"):
+        verify(folder)
+
+
+def test_identity_notices_files_that_were_changed(folder: Path) -> None:
+    before = identity(load(folder))
+    (folder / "notes.txt").write_text("mine")
+    assert identity(load(folder)) == before
+    edit(folder / "scheduler/scheduler_config.json", beta_end=0.02)
+    assert identity(load(folder)) != before
 
 
 def test_identity_follows_the_weights(tiny_checkpoint: Checkpoint, tiny_folder: Path) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from safetensors.torch import load_file, save_file
 
 from musicgen_ldm import read_audio
 from musicgen_ldm.cli.main import main
 from musicgen_ldm.pipeline import plans
-from musicgen_ldm.provenance import read_record, verify
+from musicgen_ldm.provenance import read_record, verify, write_audio
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,7 +57,8 @@ def test_default_name_says_what_is_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "suffix"), [("PCM_16", "wav"), ("PCM_24", "wav"), ("PCM_24", "flac"), ("FLOAT", "wav")]
+    ("depth", "suffix"),
+    [("PCM_16", "wav"), ("PCM_24", "wav"), ("PCM_24", "flac"), ("FLOAT", "wav")],
 )
 @pytest.mark.parametrize(
     "edit", [["--repaint", "1-1.5", "--init"], ["--seconds", "1", "--continue"]]
@@ -127,6 +129,21 @@ def test_prompts_file_is_resumed(capsys: Capture) -> None:
     assert "0003.wav: exists already, from another request" in capsys.readouterr().err
 
 
+def test_a_line_adds_to_the_sampling_of_the_command_and_lacking_takes_alone_are_rendered(
+    capsys: Capture,
+) -> None:
+    Path("p.jsonl").write_text('{"id": "one", "prompt": "a", "sampling": {"eta": 0.5}}\n')
+    arguments = ("--prompts", "p.jsonl", "-o", "out", "--seconds", "1", "--takes", "3")
+    assert generate(*arguments, "--sampler", "ddim") == 0
+    record = read_record("out/one-take1.wav")
+    assert (record["sampling"]["eta"], record["sampling"]["sampler"]) == (0.5, "ddim")
+    Path("out/one-take1.wav").unlink()
+    capsys.readouterr()
+    assert generate(*arguments, "--sampler", "ddim") == 0
+    assert capsys.readouterr().out.startswith("out/one-take1.wav")
+    assert read_record("out/one-take1.wav")["audio"]["sha256"] == record["audio"]["sha256"]
+
+
 def test_reproduce_is_bit_identical_and_says_what_differs(
     capsys: Capture, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -144,6 +161,25 @@ def test_reproduce_is_bit_identical_and_says_what_differs(
     assert not report["identical"]
     assert report["differences"][0].startswith("checkpoint ")
     assert report["differences"][-1].startswith("audio differs by up to ")
+
+
+def test_reproduce_names_changed_weights_and_damaged_records(
+    capsys: Capture, tiny_folder: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(tiny_folder, tmp_path / "mine")
+    assert generate("a", "--checkpoint", str(mine), "--seconds", "1", "-o", "a.wav") == 0
+    file = mine / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_out.weight"] *= 1.5
+    save_file(weights, file, metadata={"format": "pt"})
+    capsys.readouterr()
+    assert main(["reproduce", "a.wav", "--checkpoint", str(mine)]) == 1
+    assert "  checkpoint " in capsys.readouterr().out
+    for part in ("request", "checkpoint", "loaded", "environment"):
+        record = read_record("a.wav") | {part: 5}
+        write_audio(read_audio("a.wav"), "bare.wav", record=record, overwrite=True)
+        assert main(["reproduce", "bare.wav"]) == 2
+        assert "holds no whole request" in capsys.readouterr().err
 
 
 def test_reproduce_loads_the_checkpoint_as_it_was(capsys: Capture) -> None:
@@ -192,6 +228,10 @@ def test_working_on_sounds(stereo_file: Path) -> None:
         (["--prompts", "missing.txt"], "cannot be read"),
         (["a", "-o", "a.wav", "--format", "mp3"], "disagree"),
         (["a", "-o", "a.mp3", "--subtype", "24"], "24"),
+        (["a", "-o", "song.m4a"], ".m4a files are not written here"),
+        (["a", "-o", "/dev/null"], "is no folder"),
+        (["a", "--seed", "-1"], "from 0 to 9223372036854775807"),
+        (["a 120 bpm techno", "--bpm", "90"], "the prompt says 120 bpm and bpm is 90"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -207,6 +247,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert [p for p in Path().rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.parametrize("words", [["--seconds", "abc"], ["--steps", "0.5"], ["--format", "m4a"]])
+def test_an_option_that_cannot_be_read_is_one_line(capsys: Capture, words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "a", *words])
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: argument {words[0]}: invalid")
+    assert error.endswith("see `musicgen-ldm generate --help`\n")
+    assert error.count("\n") == 1
+
+
 def test_what_would_fail_after_the_work_is_refused_before_it(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +268,10 @@ def test_what_would_fail_after_the_work_is_refused_before_it(
     Path("late.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "seconds": "ten"}\n')
     Path("key.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "key": "H"}\n')
     Path("none.txt").write_text("\n\n")
+    Path("deep.jsonl").write_text('{"a":' * 100_000)
+    Path("top.jsonl").write_text('{"prompt": "a", "guidance": 3}\n')
+    Path("id.jsonl").write_text('{"prompt": "a", "id": null}\n')
+    soundfile.write("wide.wav", np.ones((96_000, 6)) / 9, 96_000)
     for arguments, message in (
         (("a", "-o", "a.mp3", "--subtype", "24"), "has no depth '24'"),
         (("a", "-o", "kept.wav"), "kept.json: exists already"),
@@ -226,6 +280,11 @@ def test_what_would_fail_after_the_work_is_refused_before_it(
         (("--prompts", "late.jsonl"), "late.jsonl:2: seconds is ten"),
         (("--prompts", "key.jsonl"), "key 'H'"),
         (("--prompts", "none.txt"), "holds no prompt"),
+        (("--prompts", "deep.jsonl"), "deep.jsonl:1: not valid JSON"),
+        (("--prompts", "top.jsonl"), 'top.jsonl:1: guidance must stand under "sampling"'),
+        (("--prompts", "id.jsonl"), "id.jsonl:1: id '' must be unique"),
+        (("--prompts", "key.jsonl", "-o", "all.wav"), ".wav files are not written here"),
+        (("a", "--continue", "wide.wav", "-o", "a.mp3"), "MP3 cannot hold 6 channels at 96000 Hz"),
     ):
         assert generate(*arguments) == 2, arguments
         assert message in capsys.readouterr().err

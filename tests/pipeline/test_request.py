@@ -101,6 +101,8 @@ def test_tempo_and_key_join_the_text_once() -> None:
     assert request.conditioning_text == "slow piano, 92 bpm, in A minor"
     said = GenerateRequest(prompt="slow piano at 92 BPM in a minor", bpm=92.0, key="A minor")
     assert said.conditioning_text == said.prompt
+    word = GenerateRequest(prompt="high-bpm techno", bpm=128.0)
+    assert word.conditioning_text == "high-bpm techno, 128 bpm"
     bare = GenerateRequest(prompt="a slow song", key="G")
     assert bare.conditioning_text == "a slow song, in G"
 
