@@ -2,7 +2,7 @@
 #
 #   docker build -t musicgen-ldm .                                   # CPU
 #   docker build -t musicgen-ldm --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
-#   docker run --rm -p 127.0.0.1:7860:7860 -v "$PWD/outputs:/outputs" musicgen-ldm
+#   docker run --rm -p 127.0.0.1:7860:7860 -v music:/outputs musicgen-ldm
 #   docker run --rm --gpus all …                                     # with an NVIDIA GPU
 FROM python:3.11-slim
 

@@ -87,8 +87,9 @@ def read_audio(
             frames = -1 if duration_s is None else round(duration_s * rate)
             samples = file.read(frames, dtype="float32", always_2d=True).T
     except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = getattr(error, "error_string", str(error))
         raise AudioError(
-            f"{path}: cannot be read as audio ({error}); "
+            f"{path}: cannot be read as audio ({reason}); "
             "convert it to WAV, FLAC, OGG or MP3 and try again"
         ) from error
     except MemoryError as error:

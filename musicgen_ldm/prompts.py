@@ -1,12 +1,26 @@
 """Prompts files: JSONL with one request a line, or plain text with one sentence a line."""
 
 import json
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
 from musicgen_ldm.errors import RequestError
+
+
+def file_name(given: Any, number: int, taken: Container[str]) -> str:
+    """The name of a line's file: its `id`, else its number.
+
+    Raises:
+        RequestError: If the id is no file name or not the only one.
+    """
+    name = f"{number:04d}" if given is None else str(given)
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith(".") or name in taken:
+        raise RequestError(f"id {name!r} must be unique and of letters, digits, . _ -")
+    return name
 
 
 def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -27,6 +41,8 @@ def read_prompts(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if any(unicodedata.category(c) == "Cc" and c != "\t" for c in line):
+            raise RequestError(f"{path}:{number}: holds control characters; give a text file")
         if not line.lstrip().startswith("{"):
             yield number, {"prompt": line.strip()}
             continue

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve the page until interrupted."""
+    from musicgen_ldm.ui.options import config_from
+
+    config = config_from(args)  # refuses before seconds of imports
     from musicgen_ldm.ui.serve import serve
 
-    serve(args, announce=print)
+    serve(config, announce=print)

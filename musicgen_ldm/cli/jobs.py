@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicgen_ldm.config.generation import Blend, GenerateRequest
 from musicgen_ldm.errors import MusicGenError, OutputError, RequestError
-from musicgen_ldm.prompts import read_prompts
+from musicgen_ldm.prompts import file_name, read_prompts
 
 if TYPE_CHECKING:
     from musicgen_ldm.pipeline import MusicLDM
@@ -41,17 +41,12 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
     _require_folder(folder)
     names: set[str] = set()
     for number, line in read_prompts(args.prompts):
-        name = line.pop("id", f"{number:04d}")
-        name = str(name) if isinstance(name, str | int) else ""
-        if not re.fullmatch(r"[\w.-]+", name) or name.startswith(".") or name in names:
-            raise RequestError(
-                f"{args.prompts}:{number}: id {name!r} must be unique and of letters, digits, . _ -"
-            )
-        names.add(name)
         try:
+            name = file_name(line.pop("id", None), number, names)
             request = request_from(args, line)
         except RequestError as error:
             raise RequestError(f"{args.prompts}:{number}: {error}") from error
+        names.add(name)
         yield folder / f"{name}{suffix}", request
 
 

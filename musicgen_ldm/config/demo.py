@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from musicgen_ldm.config.generation import MAX_SECONDS, MAX_TAKES, MIN_SECONDS
 from musicgen_ldm.errors import ConfigError
 
 
@@ -53,8 +54,17 @@ class DemoConfig:
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the first request."""
         self.credentials  # noqa: B018, raises
-        if not 0 < self.port < 65_536:
-            raise ConfigError(f"--port is {self.port}; give a number from 1 to 65535")
+        ranges = {
+            "port": (1, 65_535), "max_seconds": (MIN_SECONDS * 2, MAX_SECONDS),
+            "max_takes": (1, MAX_TAKES), "max_prompts": (1, 100_000), "max_upload_mb": (1, 100_000),
+            "max_queue": (1, 100_000), "max_waiting_per_user": (1, 100_000),
+            "keep_days": (0, 100_000), "keep_mb": (0, 1e9),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # nor if it is NaN
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} is {value:g}; give a number from {low:g} to {high:g}")
 
     @property
     def credentials(self) -> list[tuple[str, str]] | None:

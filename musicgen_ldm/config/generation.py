@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -166,7 +167,7 @@ class GenerateRequest:
         if self.bars is not None:
             check_whole("bars", self.bars, 1, MAX_BARS)
             if self.bpm is None:
-                raise RequestError("bars needs bpm to know how long a bar is; add --bpm")
+                raise RequestError("bars needs bpm to know how long a bar is; give one")
             if self.seconds is not None:
                 raise RequestError("bars and seconds both set the length; give one of them")
             length = "bars at this bpm, in seconds,"
@@ -283,6 +284,20 @@ class GenerateRequest:
         """The sound file whose samples the result has, outside what is drawn anew."""
         kept = self.init if self.repaint else self.continue_file
         return None if kept is None else Path(kept)
+
+    def with_sources(self, place: Callable[[str], str]) -> "GenerateRequest":
+        """The same request with each sound file's path replaced by what `place` makes of it."""
+
+        def placed(path: str | None) -> str | None:
+            return None if path is None else place(path)
+
+        return replace(
+            self,
+            init=placed(self.init),
+            continue_file=placed(self.continue_file),
+            audio_prompt=placed(self.audio_prompt),
+            blends=tuple(replace(blend, audio=placed(blend.audio)) for blend in self.blends),
+        )
 
     @property
     def source_files(self) -> dict[str, Path]:

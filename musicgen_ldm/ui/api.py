@@ -1,14 +1,15 @@
 """The documented call for programs and agents."""
 
-from itertools import chain
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.served import as_toast, copy_of
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -16,7 +17,7 @@ from musicgen_ldm.ui.visitors import Visitors
 def add_api(visitors: Visitors) -> None:
     """Sentence in, file out: over HTTP, from gradio's clients, and as a tool for agents."""
 
-    def generate(
+    async def generate(
         prompt: str,
         seconds: float = CLIP_SECONDS,
         seed: int = 0,
@@ -55,12 +56,18 @@ def add_api(visitors: Visitors) -> None:
                 loop=loop,
             )
             with visitors.running(request) as stop:
-                entries = list(chain.from_iterable(visitors.rendered(asked, request, stop)))
+                rendering = visitors.rendered(asked, request, stop)
+                entries: list[Entry] = []
+                try:
+                    # A call that waits must not hold one of the threads that the page runs on.
+                    while (taken := await to_thread.run_sync(next, rendering, None)) is not None:
+                        entries += taken
+                finally:
+                    rendering.close()
             if not entries:
                 raise RequestError(texts.STOPPED)
             # A client downloads what is marked as a file; a bare path would be the server's.
             file: Any = gr.FileData(path=copy_of(entries[0].path)).model_dump()
             return file, entries[0].record
 
-    # A call holds a thread until it is answered; more at a time would leave none for the page.
-    gr.api(generate, api_name="generate", concurrency_limit=1)
+    gr.api(generate, api_name="generate", concurrency_limit=None)

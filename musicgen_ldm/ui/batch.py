@@ -1,17 +1,16 @@
 """Batch: a prompts file in, a zip of files with their records out."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import gradio as gr
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.prompts import read_prompts
+from musicgen_ldm.prompts import file_name, read_prompts
 from musicgen_ldm.provenance import sidecar_path
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.library import Entry
@@ -34,19 +33,21 @@ def build_batch(visitors: Visitors) -> None:
         if path is None:
             yield {status: texts.NO_FILE}
             return
-        entries: list[Entry] = []
+        entries: dict[str, Entry] = {}
         said = None
         with visitors.running(visitor) as stop:
             try:
                 requests = requests_of(Path(path), visitors.engine.config)
-                for number, request in enumerate(requests, start=1):
+                for number, (name, request) in enumerate(requests.items(), start=1):
                     if stop.is_set():
                         break
                     step = texts.BATCH_STEP.format(
                         number=number, total=len(requests), prompt=request.prompt
                     )
                     for taken in visitors.rendered(request, visitor, stop):
-                        entries += taken
+                        for entry in taken:
+                            take = entry.record["take"]
+                            entries[f"{name}-take{take}" if request.takes > 1 else name] = entry
                         yield {status: step}
             except MusicGenError as error:
                 said = bold(error)
@@ -63,31 +64,34 @@ def build_batch(visitors: Visitors) -> None:
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
 
 
-def requests_of(path: Path, config: DemoConfig) -> list[GenerateRequest]:
-    """The requests of a prompts file, all checked before the first is rendered.
+def requests_of(path: Path, config: DemoConfig) -> dict[str, GenerateRequest]:
+    """The requests of a prompts file by the names of their files, checked before all work.
 
     Raises:
         RequestError: If a line is wrong, names a file of this machine, or there are too many.
     """
-    lines = [values for _, values in read_prompts(path)]
+    lines = list(read_prompts(path))
     if len(lines) > config.max_prompts:
         raise RequestError(texts.BATCH_TOO_LONG.format(count=len(lines), limit=config.max_prompts))
-    requests = []
-    for values in lines:
-        plain: dict[str, Any] = {name: v for name, v in values.items() if name != "id"}
-        request = GenerateRequest.from_json(plain)
-        if request.source_files:
-            # A visitor's text must not open files on the server.
-            raise RequestError(texts.WORDS_ONLY)
-        check(request, config)
-        requests.append(request)
+    requests: dict[str, GenerateRequest] = {}
+    for number, values in lines:
+        try:
+            name = file_name(values.pop("id", None), number, requests)
+            request = GenerateRequest.from_json(values)
+            if request.source_files:
+                # A visitor's text must not open files on the server.
+                raise RequestError(texts.WORDS_ONLY)
+            check(request, config)
+        except RequestError as error:
+            raise RequestError(texts.BATCH_LINE.format(number=number, error=error)) from error
+        requests[name] = request
     return requests
 
 
-def zipped(entries: list[Entry], target: Path) -> Path:
-    """All files and sidecars in one archive."""
+def zipped(entries: Mapping[str, Entry], target: Path) -> Path:
+    """All files and sidecars in one archive, by name."""
     with zipfile.ZipFile(target, "w") as archive:
-        for entry in entries:
-            archive.write(entry.path, entry.path.name)
-            archive.write(sidecar_path(entry.path), sidecar_path(entry.path).name)
+        for name, entry in entries.items():
+            for file in (entry.path, sidecar_path(entry.path)):
+                archive.write(file, f"{name}{file.suffix}")
     return target

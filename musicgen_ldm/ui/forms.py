@@ -6,11 +6,12 @@ from typing import Any
 
 from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
 
-# The fields of the Create form in the order of the page; "0" and "" mean "not given".
+# The fields of the Create form in the order of the page; "0" and "" mean "not given". The first
+# take is not shown: it comes back with a file's settings, and tells its noise from its siblings'.
 FIELDS = (
     "prompt", "negative_prompt", "seconds", "bpm", "key", "bars", "loop", "takes", "seed",
     "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
-    "vocoder",
+    "vocoder", "first_take",
 )  # fmt: skip
 CHECKPOINT_DEFAULT = "from the checkpoint"
 DICE_SIDES = 2**31  # seeds that a roll chooses from
@@ -42,6 +43,7 @@ def request_of(values: Mapping[str, Any]) -> GenerateRequest:
         loop=bool(values["loop"]),
         takes=int(values["takes"]),
         seed=int(values["seed"] or 0),
+        first_take=int(values["first_take"] or 0),
         sampling={name: value for name, value in sampling.items() if value is not None},
     )
 
@@ -54,7 +56,7 @@ def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
-        "seconds": round(request.length_s, 2),
+        "seconds": round(record["seconds"], 2),
         "bpm": request.bpm or 0,
         "key": request.key or "",
         "bars": request.bars or 0,
@@ -69,6 +71,7 @@ def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "bridge": sampling["bridge"],
         # Records from before there was a choice do not name it.
         "vocoder": sampling.get("vocoder", SamplingConfig.vocoder),
+        "first_take": record["take"],
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.pipeline import MusicLDM
 from musicgen_ldm.provenance import verify
@@ -24,12 +25,18 @@ def rows(library: Library, words: str | None, only_favourites: bool) -> list[lis
         [
             f"{entry.id[:4]}-{entry.id[4:6]}-{entry.id[6:8]} {entry.id[9:11]}:{entry.id[11:13]}",
             entry.record.get("prompt", ""),
+            made_by(entry.record.get("request", {})),
             f"{entry.record['seconds']:.1f} s",
             "★" if entry.is_favourite else "",
             entry.id,
         ]
         for entry in library.search(words or "", only_favourites=only_favourites)
     ]
+
+
+def made_by(request: Mapping[str, Any]) -> str:
+    """What a take was made by, where it was not from words alone."""
+    return next((word for field, word in texts.MADE_BY.items() if request.get(field)), "")
 
 
 def build_history(
@@ -150,8 +157,10 @@ def build_history(
 def origin(record: Mapping[str, Any], is_intact: bool, model: MusicLDM | None) -> str:
     """Markdown: where one of our files comes from, and what it is."""
     made_with = texts.MADE_WITH.format(
-        name=record["checkpoint"]["name"], seed=record["seed"], take=record["take"]
+        name=record["checkpoint"]["name"], seed=record["seed"], take=record["take"] + 1
     )
+    if GenerateRequest.from_json(record["request"]).source_files:
+        made_with += " " + texts.NO_SOURCE
     if model is not None:
         is_its_own = record["checkpoint"]["sha256"] == model.identity
         made_with += " " + (texts.THIS_MODEL if is_its_own else texts.OTHER_MODEL)

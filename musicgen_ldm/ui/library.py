@@ -7,10 +7,11 @@ restart and a copied folder. Names are made here, never taken from a visitor.
 import json
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ SUFFIX = ".flac"
 MARK = ".favourite"  # ends the empty file beside a favourite
 ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 EVERYBODY = "local"
+SOURCES = "sources"  # folder of the sounds that takes were made from, by the hash of their bytes
+NAME_CHARACTERS = 60  # of the name that a sound was uploaded under
+PROBE_S = 0.01
+UNUSED_S = 86_400  # a source that no record names is deleted after so long
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,56 @@ class Library:
         """Write a take; returns its entry."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         path = self.folder / f"{name}{SUFFIX}"
-        kept = GenerateRequest.from_json(take.record["request"]).kept_file
-        depth = None if kept is None else depth_keeping(kept, path)
-        write_audio(take.waveform, path, record=take.record, subtype=depth)
+        request = GenerateRequest.from_json(take.record["request"])
+        depth = None if request.kept_file is None else depth_keeping(request.kept_file, path)
+        # Records travel inside downloads; where this machine keeps its files is nobody's business.
+        named = request.with_sources(lambda source: Path(source).name)
+        record = take.record | {"request": named.to_json()}
+        write_audio(take.waveform, path, record=record, subtype=depth)
         return self.get(name)
+
+    def keep_sources(self, request: GenerateRequest) -> GenerateRequest:
+        """The request with copies of uploaded sounds, which outlive the page, in their place.
+
+        Raises:
+            AudioError: If a sound is gone, or is none.
+            OutputError: If it cannot be copied.
+        """
+        return request.with_sources(self._kept)
+
+    def _kept(self, path: str) -> str:
+        source = Path(path)
+        if source.parent == self.folder:
+            return path  # a take
+        read_audio(source, duration_s=PROBE_S)  # what is no sound is not worth keeping
+        with source.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+        name = f"{digest[:16]}-{source.stem[:NAME_CHARACTERS]}{source.suffix}"
+        target = self.folder / SOURCES / name
+        try:
+            target.parent.mkdir(exist_ok=True)
+            if not target.exists():
+                partial = target.with_suffix(f".{secrets.token_hex(4)}.partial")
+                shutil.copyfile(source, partial)
+                partial.replace(target)
+        except OSError as error:
+            raise OutputError(f"{source.name}: cannot be kept ({error.strerror})") from error
+        return str(target)
+
+    def with_kept_sources(self, request: GenerateRequest) -> GenerateRequest:
+        """A recorded request, whose sounds are names, with the files that they name.
+
+        Raises:
+            RequestError: If one was deleted.
+        """
+        return request.with_sources(self._found)
+
+    def _found(self, name: str) -> str:
+        bare = Path(name).name
+        found = [p for p in (self.folder / bare, self.folder / SOURCES / bare) if p.is_file()]
+        if not found:
+            raise RequestError(texts.SOURCE_GONE)
+        return str(found[0])
 
     def get(self, name: str) -> Entry:
         """The entry of that id.
@@ -117,6 +168,16 @@ class Library:
         """Ids that are kept."""
         return {mark.stem for mark in self.folder.glob(f"*{MARK}")}
 
+    def unused_sources(self) -> list[Path]:
+        """Kept sounds that no take was made from; not those that one may just be made from."""
+        records = [path.read_text(encoding="utf-8") for path in self.folder.glob("*.json")]
+        newest = time.time() - UNUSED_S
+        return [
+            path
+            for path in (self.folder / SOURCES).glob("*")
+            if path.stat().st_mtime < newest and not any(path.name in text for text in records)
+        ]
+
     def _path(self, name: str) -> Path:
         if not ID_PATTERN.fullmatch(name):
             raise RequestError(texts.GONE)
@@ -150,6 +211,9 @@ def prune(outputs: Path, *, keep_days: float, keep_mb: float) -> int:
             total += status.st_size
             if path.stem not in favourites and ID_PATTERN.fullmatch(path.stem):
                 candidates.append((status.st_mtime, status.st_size, library, path.stem))
+        for source in library.unused_sources():
+            source.unlink(missing_ok=True)
+        total += sum(path.stat().st_size for path in (library.folder / SOURCES).glob("*"))
     oldest = time.time() - keep_days * 86_400
     deleted = 0
     for modified, size, library, name in sorted(candidates, key=lambda item: item[:2]):

@@ -6,7 +6,7 @@ import gradio as gr
 import soundfile
 
 from musicgen_ldm.config.demo import DemoConfig
-from musicgen_ldm.config.generation import MAX_SECONDS, GenerateRequest
+from musicgen_ldm.config.generation import MAX_SECONDS, MIN_SECONDS, GenerateRequest
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
@@ -35,9 +35,16 @@ def sliders(config: DemoConfig, length_hint: str | None = None) -> dict[str, gr.
     length = min(CLIP_SECONDS, config.max_seconds)
     return {
         "seconds": gr.Slider(
-            1, config.max_seconds, length, step=0.01, label=texts.LENGTH, info=length_hint
+            MIN_SECONDS,
+            config.max_seconds,
+            length,
+            step=0.01,
+            label=texts.LENGTH,
+            info=length_hint,
         ),
-        "takes": gr.Slider(1, config.max_takes, 1, step=1, label=texts.TAKES),
+        "takes": gr.Slider(
+            1, max(2, config.max_takes), 1, step=1, label=texts.TAKES, visible=config.max_takes > 1
+        ),
     }
 
 

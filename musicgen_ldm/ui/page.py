@@ -20,6 +20,8 @@ from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.transform import build_transform
 from musicgen_ldm.ui.visitors import Visitors
 
+CHANGES_TIME = ("seconds", "takes", "bars", "bpm", "steps", "sampler", "vocoder", "loop")
+MOST_SEED = 2**53 - 1  # a browser's numbers are exact up to here
 STATE_EVERY_S = 1.0  # how often the page asks whether the model is loaded
 
 
@@ -52,7 +54,8 @@ def build_page(engine: Engine) -> gr.Blocks:
             with gr.Tab(texts.TAB_BATCH, id="batch"):
                 build_batch(visitors)
             with gr.Tab(texts.TAB_ABOUT, id="about"):
-                _model_choice(engine)
+                if config.credentials is None:  # else one user would change everybody's
+                    _model_choice(engine)
                 gr.Markdown(texts.ABOUT)
                 gr.Markdown(texts.LICENCE_NOTE)
 
@@ -79,7 +82,8 @@ def build_page(engine: Engine) -> gr.Blocks:
         cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
         panel.connect()
         add_api(visitors)
-    return page.queue(max_size=config.max_queue)
+    # Gradio's queue would count a click like a rendering; the engine's line has the limits.
+    return page.queue(max_size=None)
 
 
 def _model_choice(engine: Engine) -> None:
@@ -124,7 +128,9 @@ def _create_form(engine: Engine) -> dict[str, Any]:
         )
         fields["loop"] = gr.Checkbox(label=texts.LOOP)
     with gr.Row(equal_height=True):
-        fields["seed"] = gr.Number(0, label=texts.SEED, info=texts.SEED_HINT, precision=0)
+        fields["seed"] = gr.Number(
+            0, label=texts.SEED, info=texts.SEED_HINT, precision=0, minimum=0, maximum=MOST_SEED
+        )
         fields["lock"] = gr.Checkbox(label=texts.LOCK, info=texts.LOCK_HINT)
         dice = gr.Button(texts.DICE)
     dice.click(
@@ -143,6 +149,7 @@ def _create_form(engine: Engine) -> dict[str, Any]:
         fields["vocoder"] = gr.Dropdown(
             [default, *VOCODERS], value=default, label=texts.VOCODER, info=texts.VOCODER_HINT
         )
+    fields["first_take"] = gr.State(0)
     return fields
 
 
@@ -160,8 +167,9 @@ def _estimate_on_change(engine: Engine, fields: dict[str, Any], state: gr.Markdo
     estimate = gr.Markdown(texts.ESTIMATE_UNKNOWN, elem_id="estimate")
 
     def update(*values: Any) -> str:
+        given = dict(zip(forms.FIELDS, values, strict=True))
         try:
-            request = forms.request_of(dict(zip(forms.FIELDS, values, strict=True)))
+            request = forms.request_of(given | {"prompt": given["prompt"] or "any"})
         except (MusicGenError, ValueError):
             return ""
         seconds = engine.estimate_s(request)
@@ -172,7 +180,7 @@ def _estimate_on_change(engine: Engine, fields: dict[str, Any], state: gr.Markdo
     gr.on(
         [
             state.change,
-            *(fields[name].change for name in ("seconds", "takes", "bars", "bpm", "steps")),
+            *(fields[name].change for name in CHANGES_TIME),
         ],
         update,
         [fields[name] for name in forms.FIELDS],

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from musicgen_ldm.audio import Waveform
+from musicgen_ldm.bank import PUBLISHED_THRESHOLD
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.mel import log_mel
 from musicgen_ldm.ui import texts
@@ -17,6 +18,7 @@ from musicgen_ldm.ui import texts
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
 WAVE_COLOUR, GROUND = (98, 196, 176), (16, 20, 28)
+SILENT_PEAK = 1e-4  # what is quieter than -80 dB is drawn as a line
 DIMMED = 3  # times darker outside a region
 HAS_ALT_TEXT = "alt_text" in signature(gr.Image).parameters
 
@@ -55,7 +57,8 @@ def mel_image(mel: np.ndarray) -> np.ndarray:
 
 def _wave(waveform: Waveform) -> np.ndarray:
     image = np.full((WAVE_HEIGHT, WIDTH, 3), GROUND, dtype=np.uint8)
-    columns = np.array_split(np.abs(waveform.mono), WIDTH)
+    samples = np.abs(waveform.mono)
+    columns = np.array_split(samples / max(float(samples.max(initial=0.0)), SILENT_PEAK), WIDTH)
     middle = WAVE_HEIGHT // 2
     for x, column in enumerate(columns):
         half = int(min(1.0, float(column.max(initial=0.0))) * (middle - 1))
@@ -77,7 +80,10 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     if "text_fit" in scores:
         parts.append(texts.TEXT_FIT.format(scores["text_fit"]))
     if "nearest_training" in scores:
-        parts.append(texts.NEAREST.format(scores["nearest_training"]))
+        limit = (record.get("novelty_threshold") or {}).get("similarity", PUBLISHED_THRESHOLD)
+        is_near = scores["nearest_training"] > limit
+        verdict = texts.MAY_COPY if is_near else texts.NO_COPY
+        parts.append(texts.NEAREST.format(scores["nearest_training"], verdict))
     if "seam" in measured:
         is_heard = measured["seam"] > 1
         parts.append(texts.SEAM.format(measured["seam"]) if is_heard else texts.NO_SEAM)

@@ -1,6 +1,5 @@
 """Serve the page: limits, health, pruning; loopback and no public share unless asked."""
 
-import argparse
 import logging
 import socket
 import threading
@@ -17,7 +16,6 @@ from musicgen_ldm.errors import MissingExtraError, MusicGenError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.library import prune
-from musicgen_ldm.ui.options import config_from
 from musicgen_ldm.ui.page import build_page
 
 PRUNE_EVERY_S = 3_600.0
@@ -124,14 +122,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(args: argparse.Namespace, *, announce: Callable[[str], None]) -> None:
+def serve(config: DemoConfig, *, announce: Callable[[str], None]) -> None:
     """Run until interrupted.
 
     Args:
-        args: See `options.add_arguments`.
+        config: Limits and addresses.
         announce: Told the page's address when it can be opened.
     """
-    config = config_from(args)
     _prune_regularly(config)
     app = build_app(config)
     settings = uvicorn.Config(

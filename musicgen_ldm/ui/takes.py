@@ -85,7 +85,7 @@ class TakesPanel:
     @property
     def about(self) -> list[Any]:
         """All components that tell of the chosen take."""
-        return [self.favourite, *self.novelty.outputs]
+        return [self.favourite, self.file, *self.novelty.outputs]
 
     @property
     def outputs(self) -> list[Any]:
@@ -125,18 +125,22 @@ class TakesPanel:
 
     # --- rendering -------------------------------------------------------------------------------
 
-    def render(self, request: GenerateRequest, visitor: gr.Request) -> Iterator[Updates]:
-        """Render a request into the slots, as it goes."""
+    def render(
+        self, request: GenerateRequest, visitor: gr.Request, *, beside: Entry | None = None
+    ) -> Iterator[Updates]:
+        """Render a request into the slots, as it goes, beside the take that it starts from."""
         begin = perf_counter()
+        first = [beside] if beside and request.takes < len(self.columns) else []
         entries: list[Entry] = []
         yield self._cleared()
         with self.visitors.running(visitor) as stop:
             try:
                 library = self.visitors.library(visitor)
+                request = library.keep_sources(request)
                 for message in self.engine.render(request, self.visitors.name(visitor), stop):
                     if isinstance(message, Take):
                         entries.append(library.add(message))
-                        yield self.shown(entries)
+                        yield self.shown(first + entries, chosen=len(first))
                     elif isinstance(message, Step):
                         yield self._step(message, request)
                     else:
@@ -147,10 +151,12 @@ class TakesPanel:
             entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
             done = texts.DONE.format(count=len(entries), seconds=perf_counter() - begin)
             status = texts.STOPPED if stop.is_set() else done
-        yield self.shown(entries) | {self.status: status}
+        shown = first + entries
+        yield self.shown(shown, chosen=min(len(first), len(shown) - 1)) | {self.status: status}
 
     def _cleared(self) -> Updates:
         hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
+        hidden[self.file] = gr.update(value=None, visible=False)
         return hidden | {self.actions: gr.update(visible=False), self.status: texts.WAITING}
 
     def _waiting(self, message: Waiting) -> str:
@@ -178,8 +184,8 @@ class TakesPanel:
             updates[self.preview] = gr.update(value=image, visible=True)
         return updates
 
-    def shown(self, entries: list[Entry]) -> Updates:
-        """Entries in the slots, the first one chosen."""
+    def shown(self, entries: list[Entry], chosen: int = 0) -> Updates:
+        """Entries in the slots, one of them chosen."""
         updates: Updates = {self.preview: gr.update(visible=False)}
         for number, entry in enumerate(entries):
             waveform: Waveform = read_audio(entry.path)
@@ -192,11 +198,11 @@ class TakesPanel:
             }
         labels = [texts.TAKE.format(number=n) for n in range(1, len(entries) + 1)]
         # The name "Take 1" may stay while the take behind it changes, which no event would tell.
-        updates |= self._facts(entries[0]) if entries else {}
+        updates |= self._facts(entries[chosen]) if entries else {}
         return updates | {
             self.ids: [entry.id for entry in entries],
             self.actions: gr.update(visible=bool(entries)),
-            self.chosen: gr.update(choices=labels, value=labels[0] if labels else None),
+            self.chosen: gr.update(choices=labels, value=labels[chosen] if labels else None),
         }
 
     # --- actions ---------------------------------------------------------------------------------
@@ -215,10 +221,14 @@ class TakesPanel:
         role = "continue_file" if "seconds" in changes else "init"
         with as_toast():
             request = forms.on_take(entry.record, {role: str(entry.path), **changes})
-        yield from self.render(request, visitor)
+        yield from self.render(request, visitor, beside=entry)
 
     def _again(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
-        yield from self.render(forms.again(self._entry(chosen, ids, visitor).record), visitor)
+        entry = self._entry(chosen, ids, visitor)
+        with as_toast():
+            library = self.visitors.library(visitor)
+            request = library.with_kept_sources(forms.again(entry.record))
+        yield from self.render(request, visitor, beside=entry)
 
     def _variation(
         self, chosen: str, ids: list[str], strength: float, visitor: gr.Request
@@ -252,7 +262,8 @@ class TakesPanel:
         return self._facts(self._entry(chosen, ids, visitor))
 
     def _facts(self, entry: Entry) -> Updates:
-        return {self.favourite: entry.is_favourite, **self.novelty.show(entry.record)}
+        shown = {self.favourite: entry.is_favourite, **self.novelty.show(entry.record)}
+        return shown | {self.file: gr.update(value=None, visible=False)}
 
     def _listen(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
         yield from self.novelty.play(self._entry(chosen, ids, visitor).record)

@@ -98,10 +98,16 @@ MODE_VARY, MODE_PROMPT = "Vary the sound", "Use the sound as the prompt"
 
 SEARCH = "Search your music"
 ONLY_FAVOURITES = "Favourites only"
-HISTORY_HEADERS = ("when", "prompt", "length", "favourite", "id")
+HISTORY_HEADERS = ("when", "prompt", "made by", "length", "favourite", "id")
+MADE_BY = {
+    "repaint": "repaint", "continue_file": "extension", "init": "variation",
+    "audio_prompt": "sound as prompt", "loop": "loop",
+}  # fmt: skip
 REUSE, WORK_ON, DELETE, REFRESH = (
     "Use these settings", "Work on this take", "Delete", "Refresh"
 )  # fmt: skip
+SOURCE_GONE = "The sound that this take was made from was deleted; give it again on Transform."
+NO_SOURCE = "It was made from another sound, which settings do not bring back."
 GONE = "This take is no longer in the history; refresh the list."
 DELETE_FOR_GOOD, KEEP_IT = "Delete for good", "Keep it"
 SURE = "Delete this take and its record? It cannot be brought back."
@@ -119,6 +125,7 @@ BATCH_RUN = "Render all"
 BATCH_RESULT = "Zip of all files with their records"
 BATCH_DONE = "Done: {count} files."
 BATCH_STEP = "{number} / {total}: {prompt}"
+BATCH_LINE = "Line {number}: {error}"
 WORDS_ONLY = "A prompts file on this page holds words only, no file names."
 BATCH_TOO_LONG = "The file has {count} prompts; this page takes at most {limit}."
 
@@ -136,7 +143,8 @@ tags and in the `.json` beside it.
 SECONDS = "{:.1f} seconds"
 TEMPO, SOUNDS_LIKE, ASKED = "about {:.0f} beats per minute", "sounds like {}", " (asked {})"
 LOUDNESS, TEXT_FIT = "loudness {:.0f} LUFS", "text fit {:.2f}"
-NEAREST = "similarity of the nearest training clip {:.2f}"
+NEAREST = "similarity of the nearest training clip {:.2f} ({})"
+NO_COPY, MAY_COPY = "no sign of a copy", "listen whether it copies"
 SEAM, NO_SEAM = "seam {:.1f}", "seam inaudible"
 BUT, AND = "but ", " and "
 FAULTS = {

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import gradio as gr
@@ -46,13 +46,14 @@ class Visitors:
 
     def rendered(
         self, asked: GenerateRequest, request: gr.Request, stop: threading.Event
-    ) -> Iterator[list[Entry]]:
+    ) -> Generator[list[Entry], None, None]:
         """At every sign of progress, the takes that were put into the visitor's folder by it.
 
         Raises:
             MusicGenError: Whatever the rendering or the writing raises.
         """
         library = self.library(request)
+        asked = library.keep_sources(asked)
         for message in self.engine.render(asked, self.name(request), stop):
             yield [library.add(message)] if isinstance(message, Take) else []
 

@@ -270,7 +270,8 @@ def test_what_would_fail_after_the_work_is_refused_before_it(
     Path("none.txt").write_text("\n\n")
     Path("deep.jsonl").write_text('{"a":' * 100_000)
     Path("top.jsonl").write_text('{"prompt": "a", "guidance": 3}\n')
-    Path("id.jsonl").write_text('{"prompt": "a", "id": null}\n')
+    Path("id.jsonl").write_text('{"prompt": "a", "id": "../a"}\n')
+    Path("bytes.txt").write_text("piano\n\x01\x02\n")
     soundfile.write("wide.wav", np.ones((96_000, 6)) / 9, 96_000)
     for arguments, message in (
         (("a", "-o", "a.mp3", "--subtype", "24"), "has no depth '24'"),
@@ -282,7 +283,8 @@ def test_what_would_fail_after_the_work_is_refused_before_it(
         (("--prompts", "none.txt"), "holds no prompt"),
         (("--prompts", "deep.jsonl"), "deep.jsonl:1: not valid JSON"),
         (("--prompts", "top.jsonl"), 'top.jsonl:1: guidance must stand under "sampling"'),
-        (("--prompts", "id.jsonl"), "id.jsonl:1: id '' must be unique"),
+        (("--prompts", "id.jsonl"), "id.jsonl:1: id '../a' must be unique"),
+        (("--prompts", "bytes.txt"), "bytes.txt:2: holds control characters"),
         (("--prompts", "key.jsonl", "-o", "all.wav"), ".wav files are not written here"),
         (("a", "--continue", "wide.wav", "-o", "a.mp3"), "MP3 cannot hold 6 channels at 96000 Hz"),
     ):

@@ -167,3 +167,17 @@ def test_bad_flags() -> None:
         DemoConfig(auth="me")
     with pytest.raises(ConfigError, match="--port is 0"):
         DemoConfig(port=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_takes", 0), ("max_seconds", 0.5), ("max_seconds", float("nan")),
+        ("max_seconds", 5000), ("max_queue", 0), ("max_waiting_per_user", 0),
+        ("max_upload_mb", 0), ("keep_days", -1), ("port", 0),
+    ],
+)  # fmt: skip
+def test_limits_that_would_leave_no_page_are_refused(field: str, value: float) -> None:
+    flag = f"--{field.replace('_', '-')}"
+    with pytest.raises(ConfigError, match=f"{flag} is .*; give a number from"):
+        DemoConfig(**{field: value})

@@ -2,11 +2,13 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from musicgen_ldm import GenerateRequest, MusicLDM, read_audio
+from musicgen_ldm.config.generation import Blend
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.pipeline import Take
 from musicgen_ldm.provenance import verify
@@ -90,6 +92,35 @@ def test_pruning_spares_favourites_and_the_young(tmp_path: Path, take: Take) -> 
     assert {e.id for e in library.search()} == {kept.id, young.id}
     assert prune(tmp_path, keep_days=5, keep_mb=0) == 1
     assert {e.id for e in library.search()} == {kept.id}
+
+
+def test_sounds_are_kept_by_name_and_dropped_with_their_takes(
+    tmp_path: Path, take: Take, stereo_file: Path
+) -> None:
+    library = Library.of_user(tmp_path, None)
+    asked = GenerateRequest(prompt="a", init=str(stereo_file), blends=(Blend(text="b", weight=1),))
+    request = library.keep_sources(asked)
+    assert request.init is not None
+    assert Path(request.init).read_bytes() == stereo_file.read_bytes()
+    assert library.keep_sources(asked) == request
+    entry = library.add(replace(take, record=take.record | {"request": request.to_json()}))
+    recorded = GenerateRequest.from_json(entry.record["request"])
+    assert recorded.init == Path(request.init).name
+    assert library.with_kept_sources(recorded) == request
+    ago = time.time() - 10 * 86_400
+    os.utime(request.init, (ago, ago))
+    prune(tmp_path, keep_days=5, keep_mb=1_000)
+    assert Path(request.init).is_file()
+    library.delete(entry.id)
+    prune(tmp_path, keep_days=5, keep_mb=1_000)
+    with pytest.raises(RequestError, match="was made from was deleted"):
+        library.with_kept_sources(recorded)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../../etc/passwd"])
+def test_a_recorded_sound_cannot_lie_outside_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RequestError, match="was deleted"):
+        Library.of_user(tmp_path, None).with_kept_sources(GenerateRequest(prompt="a", init=name))
 
 
 def test_an_untouched_search_lists_everything(tmp_path: Path, take: Take) -> None:

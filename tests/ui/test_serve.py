@@ -102,6 +102,21 @@ def test_a_program_gets_the_file_itself(app_with: Callable[..., FastAPI], tmp_pa
             client.predict(" ", api_name="/generate")
 
 
+def test_calls_stand_in_the_same_line_as_clicks(app_with: Callable[..., FastAPI]) -> None:
+    """A visitor with too many calls is refused with a sentence, and another one is served."""
+    app = app_with(max_waiting_per_user=2)
+    with served(app) as (address, _):
+        app.state.engine.ready_model()
+        greedy, modest = (Client(address, verbose=False, download_files=False) for _ in range(2))
+        calls = [greedy.submit("slow piano", 20, api_name="/generate") for _ in range(5)]
+        refused = [call for call in calls if isinstance(call.exception(timeout=120), AppError)]
+        assert 1 <= len(refused) <= 3
+        for call in refused:
+            assert "You have 2 requests waiting already" in str(call.exception())
+        assert modest.predict("slow piano", 1, api_name="/generate")[1]["seconds"] == 1
+        assert httpx.get(f"{address}/health").json()["waiting"] == 0
+
+
 def test_the_call_over_plain_http(app_with: Callable[..., FastAPI]) -> None:
     with served(app_with()) as (address, _):
         call = f"{address}/gradio_api/call/generate"

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
+import soundfile
 
 from musicgen_ldm import GenerateRequest
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.history import made_by
 from musicgen_ldm.ui.takes import TakesPanel
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -53,6 +56,30 @@ def test_the_first_take_is_chosen_and_told_of(panel: TakesPanel) -> None:
     assert shown[panel.novelty.verdict] == texts.NOVELTY_UNKNOWN
     assert shown[panel.favourite] is False
     assert shown[panel.sentences[0]].startswith("0.6 seconds")
+
+
+def test_an_action_shows_its_take_beside_the_one_it_starts_from(
+    panel: TakesPanel, tmp_path: Path
+) -> None:
+    """And what an upload became can be made again when the upload is gone."""
+    upload = tmp_path / "my song.wav"
+    soundfile.write(upload, np.random.default_rng(0).uniform(-0.5, 0.5, 16_000), 16_000)
+    varied = GenerateRequest(prompt="a", init=str(upload), sampling=REQUEST.sampling)
+    first = list(panel.render(varied, VISITOR))[-1]
+    upload.unlink()
+    shown = list(panel._again("Take 1", first[panel.ids], VISITOR))[-1]
+    assert shown[panel.ids][0] == first[panel.ids][0]
+    assert len(shown[panel.ids]) == 2
+    assert shown[panel.chosen]["value"] == "Take 2"
+    assert shown[panel.file] == gr.update(value=None, visible=False)
+    record = panel.visitors.library(VISITOR).get(shown[panel.ids][1]).record
+    assert record["request"]["init"].endswith("-my song.wav")
+    assert "/" not in record["request"]["init"]
+    assert record["take"] == 1
+    repainted = list(panel._repaint("Take 2", shown[panel.ids], 0.2, 0.6, VISITOR))[-1]
+    made = panel.visitors.library(VISITOR).get(repainted[panel.ids][1])
+    assert made.record["request"]["init"] == f"{shown[panel.ids][1]}.flac"
+    assert made_by(made.record["request"]) == "repaint"
 
 
 def test_a_failing_model(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> None:
