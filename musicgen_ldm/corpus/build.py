@@ -216,7 +216,9 @@ def _run(
                 f"same command with fewer than {workers} workers to go on"
             ) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Leaving the block waits for what is pending, and forgets a shutdown that cancels it.
+            for future in futures:
+                future.cancel()
             raise
 
 

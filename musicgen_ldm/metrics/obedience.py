@@ -26,7 +26,7 @@ and means over clips:
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -183,7 +183,11 @@ def obeyed(
     labels = [str(row) for row in range(len(prompts))] if ids is None else ids
     asking = [attribute.asked(prompt) is not None for prompt in prompts]
     groups = list(compress(labels, asking))
-    return (share_estimate if attribute.is_share else mean_estimate)(scores, groups)
+    if attribute.is_share:
+        return share_estimate(scores, groups)
+    mean = mean_estimate(scores, groups)
+    low, high = mean.ci95
+    return replace(mean, ci95=(max(0.0, low), min(1.0, high)))  # scores lie from 0 to 1
 
 
 def shuffled_floor(

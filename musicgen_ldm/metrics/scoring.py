@@ -47,6 +47,12 @@ class Embedded:
     segments: IntArray
 
     @property
+    def prompts(self) -> IntArray:
+        """(F,) prompt of each frame, numbered as they first occur; takes of one are one group."""
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(self.prompt_ids))}
+        return np.array([numbers[name] for name in self.prompt_ids])[self.clips]
+
+    @property
     def logits(self) -> Array | None:
         """Mean logits of each clip, (n, C)."""
         if self.segment_logits is None:
@@ -85,7 +91,7 @@ def guarded(names: Sequence[str], compute: Callable[[], Results]) -> Results:
 
 
 def size_warnings(num_gen: int, num_ref: int, dim: int) -> tuple[str, ...]:
-    """Codes for sets that are small against the embedding's dimension."""
+    """Codes for sets of independent clips that are small against the embedding's dimension."""
     found = {"FEW_CLIPS": num_gen < 2 * dim, "REFERENCE_SMALL": 0 < num_ref < 2 * dim}
     return tuple(code for code, present in found.items() if present)
 
@@ -99,7 +105,7 @@ def score_frechet(
             f"reference statistics have D={len(ref.total.mean)}, the embedder "
             f"{gen.frames.shape[1]}; use statistics of the same embedder"
         )
-    stats = GroupedMoments.of(gen.frames, gen.clips, seed=seed)
+    stats = GroupedMoments.of(gen.frames, gen.prompts, seed=seed)
     plain = frechet.distance(stats, ref)
     gen_side, ref_side = frechet.left_out_distances(stats, ref)
     sides = [side for side in (gen_side, ref_side) if len(side)]
@@ -117,7 +123,7 @@ def score_frechet(
         "effective_rank_ref": ref.total.effective_rank,
         "jackknife": {"gen": gen_side.tolist(), "ref": ref_side.tolist()},
     }
-    sizes = {"n_gen": stats.num_clips, "n_ref": ref.num_clips, "warnings": tuple(codes)}
+    sizes = {"n_gen": len(gen.ids), "n_ref": ref.num_clips, "warnings": tuple(codes)}
     found = {"fad": result(estimate, **sizes, details=details)}
     found |= guarded(["fad_inf"], lambda: _infinity(gen, ref, sides, preset, seed, sizes))
     return found, frechet.influence(gen.frames, ref, gen.clips)
@@ -132,7 +138,7 @@ def _infinity(
     sizes: dict[str, Any],
 ) -> Results:
     line = frechet.frechet_infinity(
-        gen.frames, gen.clips, ref, np.random.default_rng(seed),
+        gen.frames, gen.prompts, ref, np.random.default_rng(seed),
         replacement=preset.frame_replacement,
     )  # fmt: skip
     details = {
@@ -149,7 +155,7 @@ def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Res
     """`kad` and `kid`."""
     source = ref if preset.bandwidth_of == "ref" else gen
     bandwidth = kernel.median_bandwidth(source.frames, np.random.default_rng(seed))
-    clips = {"gen_clips": gen.clips, "ref_clips": ref.clips}
+    clips = {"gen_clips": gen.prompts, "ref_clips": ref.clips}
     sizes = {"n_gen": len(gen.ids), "n_ref": len(ref.ids)}
     return {
         "kad": result(

@@ -154,6 +154,23 @@ def test_killed_run_goes_on_where_it_stopped(corpus, genre, tmp_path):
     assert digests(out) == digests(corpus)
 
 
+def test_ctrl_c_ends_two_workers_at_once(genre, tmp_path):
+    """What was rendered is kept, and the clips that had not begun never begin."""
+    out = tmp_path / "out"
+    build = ["corpus", "build", str(out), "--clips", "60", "--seed", "3", "--genres", genre]
+    command = [sys.executable, "-m", "musicgen_ldm", *build, "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = out / "clips.log"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.strip().endswith("interrupted; finished files are kept")
+    assert len(list((out / "audio").glob("*.flac"))) < 30
+
+
 def test_folder_of_another_corpus_is_refused(corpus, genre, tmp_path):
     with pytest.raises(CorpusError, match=r"holds a corpus made otherwise.*differs in seed"):
         build_corpus(corpus, BuildRequest(num_clips=6, seed=4, genres=(genre,)))

@@ -16,6 +16,8 @@ from musicgen_ldm.metrics.moments import (
     load_moments,
     save_moments,
 )
+from musicgen_ldm.metrics.presets import V1
+from musicgen_ldm.metrics.scoring import Embedded, score_frechet
 
 
 def random_covariance(rng, dim, condition):
@@ -243,3 +245,27 @@ def test_statistics_files_round_trip_and_foreign_layouts(tmp_path):
         load_moments(tmp_path / "fadtk.npz", "clap", "a1")
     with pytest.raises(MetricError, match=r"none.npz: no readable statistics"):
         load_moments(tmp_path / "none.npz", "clap", "a1")
+
+
+def test_takes_of_one_prompt_are_one_group():
+    """Ten takes of each of sixty prompts share their luck; the truth is a distance of zero."""
+    covered, values = 0, []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        luck = np.repeat(rng.standard_normal((60, 4)), 10, axis=0)
+        frames = luck + 0.1 * rng.standard_normal((600, 4))
+        ids = [f"p{clip // 10:02d}-take{clip % 10}" for clip in range(600)]
+        gen = Embedded(
+            ids, [name.split("-")[0] for name in ids], frames, np.arange(600), frames, None,
+            np.arange(0),
+        )  # fmt: skip
+        real = rng.standard_normal((4_000, 4)) * np.sqrt(1 + 0.1**2)
+        ref = GroupedMoments.of(real, np.arange(4_000), seed=0)
+        found, influence = score_frechet(gen, ref, V1, seed=0)
+        low, high = found["fad"].ci95
+        covered += low <= 0 <= high
+        values.append(found["fad"].value)
+    assert covered >= 17
+    assert abs(np.mean(values)) < 0.05
+    assert found["fad"].n_gen == 600
+    assert len(influence) == 600
