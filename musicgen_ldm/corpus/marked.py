@@ -28,12 +28,17 @@ class Marked:
         """Raise CorpusError with file and line before `message`."""
         raise CorpusError(f"{self.path}:{self.line}: {message}")
 
+    @property
+    def _said(self) -> str:
+        kinds: dict[type, str] = {dict: "`key: value` lines", list: "a list"}
+        return kinds.get(type(self.value), repr(self.value))
+
     def mapping(
         self, required: Iterable[str] = (), optional: Iterable[str] | None = None
     ) -> dict[str, "Marked"]:
         """The value as a mapping; `optional` None allows any further key."""
         if not isinstance(self.value, dict):
-            self.fail(f"expected `key: value` lines, got {self.value!r}")
+            self.fail(f"expected `key: value` lines, got {self._said}")
         required = tuple(required)
         for key in required:
             if key not in self.value:
@@ -48,7 +53,7 @@ class Marked:
     def sequence(self, *, at_least: int = 0) -> list["Marked"]:
         """The value as a list with `at_least` entries."""
         if not isinstance(self.value, list):
-            self.fail(f"expected a list, got {self.value!r}")
+            self.fail(f"expected a list, got {self._said}")
         if len(self.value) < at_least:
             self.fail(f"{len(self.value)} entries, at least {at_least} are needed")
         return self.value
@@ -64,7 +69,7 @@ class Marked:
         try:
             number = float(self.value)
         except (TypeError, ValueError):
-            self.fail(f"expected a number, got {self.value!r}")
+            self.fail(f"expected a number, got {self._said}")
         if not low <= number <= high:
             self.fail(f"{number:g} is outside {low:g} to {high:g}")
         return number

@@ -1,5 +1,6 @@
 """A contact sheet of mel-spectrograms with beats and captions: hearing a corpus at a glance."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,5 +109,4 @@ def _title(clip: Clip) -> str:
 
 def _wrapped(text: str, width: int, lines: int = 3) -> list[str]:
     """Cut text into at most `lines` lines of the default font."""
-    size = max(1, width // 6)
-    return [text[i : i + size] for i in range(0, min(len(text), lines * size), size)]
+    return textwrap.wrap(text, max(8, width // 6))[:lines]

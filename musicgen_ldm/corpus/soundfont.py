@@ -173,7 +173,7 @@ def missing_font_message(missing: tuple[SoundFontInfo, ...]) -> str:
     packages = " ".join(info.package for info in missing)
     return (
         f"soundfont {names} is not installed; run `apt install {packages}`, give another with "
-        "--soundfont, or ask for genres that need none with --genres"
+        "--soundfont, or ask for genres that need none, `--genres techno chiptune`"
     )
 
 
