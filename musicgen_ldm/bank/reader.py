@@ -81,13 +81,16 @@ class Bank:
             raise MetricError(
                 f"{folder}: holds no {INDEX_FILE}; `musicgen-ldm novelty bank build` makes a bank"
             )
-        record = json.loads(index.read_text(encoding="utf-8"))
+        try:
+            record = json.loads(index.read_text(encoding="utf-8"))
+            shards = tuple((shard["name"], shard["rows"]) for shard in record.get("shards", ()))
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
+            raise MetricError(f"{index}: is damaged ({error}); copy the bank again") from error
         if record.get("schema") != SCHEMA_VERSION:
             raise MetricError(
                 f"{index}: schema {record.get('schema')}, this version reads {SCHEMA_VERSION}; "
                 "build the bank again"
             )
-        shards = tuple((shard["name"], shard["rows"]) for shard in record["shards"])
         for name, _ in shards:
             if not (folder / f"{name}.npy").is_file():
                 raise MetricError(f"{folder}: shard {name}.npy is missing; copy the bank again")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +48,15 @@ class Cache:
         return self.root / identity / sha256[:2] / f"{sha256}.npz"
 
     def read(self, identity: str, sha256: str) -> Arrays | None:
-        """An entry, or None if there is none."""
+        """An entry, or None if there is none that can be read."""
         path = self.path(identity, sha256)
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as data:
-            return dict(data)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+                return dict(data)
+        except (OSError, ValueError, EOFError, BadZipFile):
+            return None  # cut off by a full disk, say; it is computed and written again
 
     def write(self, identity: str, sha256: str, arrays: Mapping[str, Any]) -> None:
         """Store an entry.

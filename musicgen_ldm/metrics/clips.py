@@ -183,7 +183,7 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
     if not text:
         raise MetricError(f"no text; give one of {', '.join(PROMPT_FIELDS)}")
     asked = {**(record.get("tags") or {}), **(record.get("asked") or {}), **record}
-    key = asked.get("key")
+    key = _text(asked, "key")
     if key and asked.get("mode") in ("major", "minor") and " " not in key:
         key = f"{key} {asked['mode']}"
     elif key and asked.get("mode"):
@@ -193,15 +193,22 @@ def parse_prompt(record: dict[str, Any]) -> Prompt:
         bpm=_positive(asked, "bpm"),
         key=parse_key(key) if key else None,
         instruments=_names(asked, "instruments"),
-        genre=asked.get("genre"),
-        lead=asked.get("lead"),
+        genre=_text(asked, "genre"),
+        lead=_text(asked, "lead"),
         drums=_flag(asked, "drums"),
         solo=_flag(asked, "solo"),
         electronic=_flag(asked, "electronic"),
         tempo_word=_tempo_word(asked),
         felt=_positive(asked, "felt") or 1.0,
-        clip=record.get("clip"),
+        clip=_text(record, "clip"),
     )
+
+
+def _text(asked: dict[str, Any], name: str) -> str | None:
+    value = asked.get(name)
+    if value is not None and not isinstance(value, str):
+        raise MetricError(f"{name} is {value!r}; give text or null")
+    return value
 
 
 def _positive(asked: dict[str, Any], name: str) -> float | None:

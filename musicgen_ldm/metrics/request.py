@@ -56,6 +56,14 @@ class EvaluationRequest:
         unknown = sorted(set(self.metrics) - set(METRICS))
         if unknown:
             raise MetricError(f"no metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+        if not self.metrics:
+            raise MetricError(f"no metric is asked for; choose some of {', '.join(METRICS)}")
+        if self.seed < 0:
+            raise MetricError(f"seed is {self.seed}; give a whole number from 0 on")
+        if self.preset.is_splits < 1:
+            raise MetricError(
+                f"is_splits is {self.preset.is_splits}; give a whole number from 1 on"
+            )
 
 
 @dataclass

@@ -83,8 +83,10 @@ def refuse_overwriting(folder: Path, *, allowed: bool) -> None:
     """Refuse a folder that holds results; asked before the work as well as after it.
 
     Raises:
-        OutputError: If there are results and replacing them is not allowed.
+        OutputError: If it is no folder, or holds results that may not be replaced.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; give --out a folder")
     if (folder / RESULTS_FILE).exists() and not allowed:
         raise OutputError(f"{folder}: holds results; choose another --out or pass --overwrite")
 

@@ -94,6 +94,13 @@ def test_too_few_training_clips_leave_the_published_threshold(tmp_path):
     assert found == banks.Threshold(0.90, is_calibrated=False)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"shards": [5]}'])
+def test_a_damaged_index_is_named(bank, text):
+    (bank.folder / "bank.json").write_text(text)
+    with pytest.raises(MetricError, match=r"bank.json: is damaged .*copy the bank again"):
+        banks.Bank.open(bank.folder)
+
+
 def test_reopened_and_extended(bank, vectors):
     again = banks.Bank.open(bank.folder)
     assert again == bank

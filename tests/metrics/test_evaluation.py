@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -19,9 +20,9 @@ from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompt
 from musicgen_ldm.metrics.embedders import load_embedder
 from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
 from musicgen_ldm.metrics.names import PRESET_NAMES
-from musicgen_ldm.metrics.presets import PRESETS, get_preset
+from musicgen_ldm.metrics.presets import PRESETS, V1, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
-from musicgen_ldm.metrics.results import WARNINGS, read_table, refused, result
+from musicgen_ldm.metrics.results import WARNINGS, read_table, refuse_overwriting, refused, result
 from musicgen_ldm.provenance.record import complete_record, to_json
 
 SCHEMA = Path(report.__file__).with_name("results.schema.json")
@@ -342,6 +343,9 @@ def test_prompts_files_are_checked(tmp_path):
         ("nonsense", r"p.jsonl:1: "),
         ('{"id": "a", "prompt": "x", "bpm": "fast"}', r"p.jsonl:1: bpm is 'fast'; give a number"),
         ('{"id": "a", "prompt": "x", "bpm": -90}', r"p.jsonl:1: bpm is -90"),
+        ('{"id": "a", "prompt": "x", "key": 5}', r"p.jsonl:1: key is 5; give text"),
+        ('{"id": "a", "prompt": "x", "genre": ["jazz"]}', r"p.jsonl:1: genre is \['jazz'\]"),
+        ('{"id": "a", "prompt": "x", "clip": []}', r"p.jsonl:1: clip is \[\]"),
         ('{"id": "a", "prompt": "x", "instruments": "harp"}', r"p.jsonl:1: instruments is 'harp'"),
         ('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "x"}', r"p.jsonl:2: id 'a' appears"),
     ):
@@ -353,6 +357,35 @@ def test_prompts_files_are_checked(tmp_path):
         read_prompts(path)
     with pytest.raises(MetricError, match="no such prompts file"):
         read_prompts(tmp_path / "none.jsonl")
+
+
+def test_a_cut_off_cache_entry_is_computed_again(tmp_path):
+    cache = Cache(tmp_path)
+    cache.write("x", "ab" * 32, {"a": np.arange(1_000)})
+    path = cache.path("x", "ab" * 32)
+    path.write_bytes(path.read_bytes()[:500])
+    assert cache.read("x", "ab" * 32) is None
+    path.write_bytes(b"")
+    assert cache.read("x", "ab" * 32) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": ()}, "no metric is asked for"),
+        ({"seed": -1}, "seed is -1"),
+        ({"preset": replace(V1, is_splits=0)}, "is_splits is 0"),
+    ],
+)
+def test_impossible_requests_are_refused(tmp_path, changes, message):
+    with pytest.raises(MetricError, match=message):
+        EvaluationRequest(**{"gen": tmp_path, "preset": V1, **changes})
+
+
+def test_results_go_into_a_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="is a file"):
+        refuse_overwriting(tmp_path / "file", allowed=True)
 
 
 def test_prompts_come_from_the_records_of_generate(tmp_path):
