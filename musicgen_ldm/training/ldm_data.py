@@ -68,6 +68,7 @@ def store_identity(
         identity["scaling_factor"] = encoder.vae.config.scaling_factor
     if mixup.kind != "none":  # who is paired with whom depends on all clips of the split
         identity |= {"mixup": to_plain(mixup), "split": split, "manifest": manifest_hash(config)}
+        identity["licences"] = config.data.licences
     return identity | {"networks": {name: weights_digest(net) for name, net in networks.items()}}
 
 

@@ -137,6 +137,19 @@ def test_features_computed_ahead_by_two_processes_are_what_training_reads(make_c
         fill_features(uncached, LdmTask(uncached), launched)
 
 
+def test_mixtures_of_other_licences_are_not_taken_from_the_store(make_config, manifest):
+    """A stored mixture may hold a partner that is no longer allowed."""
+
+    def store(*licences):
+        data = DataConfig(manifest=str(manifest), seconds=SECONDS, licences=licences)
+        mixup = MixupConfig(kind="bam", tempo_bin_bpm=1000)
+        config = make_config(data=data, mixup=mixup)
+        return LdmTask(config).dataset("train").cache.store.folder
+
+    assert store() != store("CC0-1.0")
+    assert store("CC0-1.0") == store("CC0-1.0")
+
+
 def test_an_interrupted_run_ends_with_the_same_weights(make_config, tmp_path):
     config = make_config(run=RunConfig(
         out=str(tmp_path / "whole"), device="cpu", save_every=2, valid_clips=0,

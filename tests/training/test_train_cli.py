@@ -127,16 +127,8 @@ def test_two_launched_processes_equal_one(manifest, tmp_path):
     words = ("max_steps=4", "run.micro_batch=1")
     one, two = tmp_path / "one", tmp_path / "two"
     assert launch(command("tiny/vae.yaml", manifest, one, *words)).wait() == 0
-    launcher = (
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes=2",
-        "--num_machines=1",
-        "--mixed_precision=no",
-        "--dynamo_backend=no",
-        "-m",
-    )
+    # Not by `accelerate launch --cpu --num_processes=2`, which starts one process.
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
     assert launch(command("tiny/vae.yaml", manifest, two, *words), launcher=launcher).wait() == 0
     for key, value in weights(one, 4)["vae.safetensors"].items():
         other = weights(two, 4)["vae.safetensors"][key]
