@@ -1,5 +1,6 @@
 """Parts of a checkpoint by their stock classes: safetensors only, every key accounted for."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from musicgen_ldm.models.clap import ClapEmbedder
 
 # Keys that came and went between transformers versions and carry no weights.
 HARMLESS_KEYS = ("position_ids", "num_batches_tracked")
+
+# diffusers and transformers redirect every module's weights while they build one, in all threads:
+# of two models that load at once, one would be left without any.
+_reading = threading.RLock()
 
 
 def load_network(network_class: Any, folder: Path, **options: Any) -> Any:
@@ -51,7 +56,7 @@ def read_part(read: Callable[..., Any], folder: Path, **options: Any) -> Any:
         CheckpointError: If it cannot.
     """
     try:
-        with quiet_libraries():
+        with _reading, quiet_libraries():
             return read(folder, local_files_only=True, **options)
     except MemoryError:
         raise

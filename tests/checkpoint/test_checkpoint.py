@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_what_was_saved_is_loaded(tiny_checkpoint: Checkpoint, tiny_folder: Path
     assert loaded.mel == tiny_checkpoint.mel
     assert loaded.sampling == tiny_checkpoint.sampling
     assert torch.equal(loaded.clap.text(["hello"]), tiny_checkpoint.clap.text(["hello"]))
+
+
+def test_two_threads_may_load_at_once(tiny_folder: Path) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        for loaded in threads.map(load, [tiny_folder] * 4):
+            weights = [w for part in (loaded.unet, loaded.vae) for w in part.parameters()]
+            assert not any(weight.is_meta for weight in weights)
 
 
 def test_networks_are_frozen_and_in_evaluation_mode(tiny_folder: Path) -> None:
