@@ -31,6 +31,8 @@ pytestmark = [
     # Of random weights' sounds, which may have no pitch; and gradio's of its own packages.
     pytest.mark.filterwarnings("ignore:Trying to estimate tuning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # fastapi silences this itself, in vain when the loading thread swaps the filters meanwhile.
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning"),
 ]
 
 
