@@ -84,6 +84,12 @@ def _read_one(path: Path) -> Settings:
         if node is None:
             return Settings()
         values = loader.construct_document(node)
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: is not written in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):

@@ -76,6 +76,22 @@ class Clip:
 KNOWN_FIELDS = {f.name for f in fields(Clip)} - {"extra"}
 KNOWN_TAGS = {f.name for f in fields(Tags)}
 
+# What JSON may hold where; Python would take a text for a list of its letters.
+_TEXT, _NUMBER, _LIST = (str,), (int, float), (list, tuple)
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "path", "sha256", "split", "licence", "source", "attribution"), _TEXT),
+    **dict.fromkeys(("start_s", "duration_s", "sample_rate"), _NUMBER),
+    **dict.fromkeys(("captions", "beats_s", "downbeats_s"), _LIST),
+    "tags": (dict,),
+}
+_TAG_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("genre", "mood", "key", "mode", "meter"), (*_TEXT, type(None))),
+    "bpm": (*_NUMBER, type(None)),
+    "instruments": _LIST,
+}
+_ITEM_TYPES = {"captions": _TEXT, "instruments": _TEXT, "beats_s": _NUMBER, "downbeats_s": _NUMBER}
+_JSON_NAMES = {str: "a text", int: "a number", list: "a list", dict: "an object"}
+
 
 def parse_clip(record: dict[str, Any]) -> Clip:
     """A clip from the JSON object of one line.
@@ -83,9 +99,13 @@ def parse_clip(record: dict[str, Any]) -> Clip:
     Raises:
         ManifestError: If a field is missing or has an impossible value.
     """
+    if not isinstance(record, dict):
+        raise ManifestError(f"is {record!r}, must be an object")
     missing = KNOWN_FIELDS - record.keys()
     if missing:
         raise ManifestError(f"missing field(s) {', '.join(sorted(missing))}")
+    _check_types(record, _FIELD_TYPES)
+    _check_types(record["tags"], _TAG_TYPES)
     if record["split"] not in SPLITS:
         raise ManifestError(f"split is {record['split']!r}, must be one of {', '.join(SPLITS)}")
     if not record["duration_s"] > 0:
@@ -97,6 +117,19 @@ def parse_clip(record: dict[str, Any]) -> Clip:
         known[name] = tuple(known[name])
     extra = {k: v for k, v in record.items() if k not in KNOWN_FIELDS}
     return Clip(tags=Tags(**tags), extra=extra, **known)
+
+
+def _check_types(record: dict[str, Any], types: dict[str, tuple[type, ...]]) -> None:
+    for name, allowed in types.items():
+        value = record.get(name)
+        if name in record and not isinstance(value, allowed):
+            raise ManifestError(f"{name} is {value!r}, must be {_JSON_NAMES[allowed[0]]}")
+        items = _ITEM_TYPES.get(name)
+        wrong = [item for item in value or () if not isinstance(item, items)] if items else []
+        if items and wrong:
+            raise ManifestError(
+                f"{name} holds {wrong[0]!r}, each of its items must be {_JSON_NAMES[items[0]]}"
+            )
 
 
 def read_manifest(path: str | Path) -> Iterator[Clip]:
@@ -111,13 +144,13 @@ def read_manifest(path: str | Path) -> Iterator[Clip]:
             f"{path}: no such manifest; `musicgen-ldm corpus build` or `prepare` writes one"
         )
     seen: set[str] = set()
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 clip = parse_clip(json.loads(line))
-            except (json.JSONDecodeError, TypeError, AttributeError, ManifestError) as error:
+            except ValueError as error:  # no UTF-8, no JSON or no clip
                 raise ManifestError(f"{path}:{number}: {error}") from error
             if clip.id in seen:
                 raise ManifestError(f"{path}:{number}: id {clip.id!r} appears twice")

@@ -40,6 +40,14 @@ def test_round_trip_keeps_unknown_fields(tmp_path: Path) -> None:
         ({"split": "dev"}, "split is 'dev', must be one of train, valid, test"),
         ({"duration_s": 0}, "duration_s is 0, must be above 0"),
         ({"licence": ...}, "missing field.*licence"),
+        ({"captions": "slow piano"}, "captions is 'slow piano', must be a list"),
+        ({"captions": [1]}, "captions holds 1, each of its items must be a text"),
+        ({"beats_s": ["0.5"]}, "beats_s holds '0.5', each of its items must be a number"),
+        ({"duration_s": "10"}, "duration_s is '10', must be a number"),
+        ({"path": 7}, "path is 7, must be a text"),
+        ({"tags": ["jazz"]}, r"tags is \['jazz'\], must be an object"),
+        ({"tags": {"bpm": "fast"}}, "bpm is 'fast', must be a number"),
+        ({"tags": {"instruments": "flute"}}, "instruments is 'flute', must be a list"),
     ],
 )
 def test_bad_lines_name_file_and_line(tmp_path: Path, change: dict, message: str) -> None:
@@ -53,9 +61,10 @@ def test_bad_lines_name_file_and_line(tmp_path: Path, change: dict, message: str
 
 def test_broken_json_repeated_ids_and_missing_files(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    path.write_text("{\n")
-    with pytest.raises(ManifestError, match=r"m\.jsonl:1: "):
-        list(read_manifest(path))
+    for line in (b"{", b"[]", '{"id": "Götz"}'.encode("latin-1")):
+        path.write_bytes(line + b"\n")
+        with pytest.raises(ManifestError, match=r"m\.jsonl:1: "):
+            list(read_manifest(path))
     path.write_text(2 * (json.dumps(clip("one").to_json()) + "\n"))
     with pytest.raises(ManifestError, match=r"m\.jsonl:2: id 'one' appears twice"):
         list(read_manifest(path))
