@@ -7,6 +7,7 @@ imitate by name.
 """
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from typing import Any
 from musicgen_ldm.data.manifest import Tags
 from musicgen_ldm.errors import ManifestError, RequestError
 from musicgen_ldm.measure.key import parse_key
-from musicgen_ldm.prepare.tags import descriptive, leaks, names_of, read_tags
+from musicgen_ldm.prepare.names import NAME_FIELDS, leaks, name_patterns
+from musicgen_ldm.prepare.tags import descriptive, read_tags
 
 CAPTION_FIELDS = ("captions", "caption", "description", "text", "prompt")
 FILE_COLUMNS = ("path", "file", "filename", "audio")
-NAME_FIELDS = ("title", "artist", "albumartist", "album", "composer")
 SEPARATOR = "|"  # between several captions or instruments in one CSV cell
 
 Facts = Mapping[str, Any]
@@ -56,7 +57,13 @@ def read_table(path: str | Path) -> dict[str, dict[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise ManifestError(f"{path}: no such captions table; give the path of a CSV file")
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{path}: is not written in UTF-8 ({error.reason}); save it as CSV UTF-8"
+        ) from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
         column = next((columns[name] for name in FILE_COLUMNS if name in columns), None)
@@ -84,9 +91,15 @@ def words_of(path: Path, folder: Path, table: Mapping[str, Facts] | None = None)
     sidecar = _json_facts(path)
     row = _row_facts(path, folder, table or {})
     tagged: Facts = {name: values for name, values in file_tags.items()}
-    names = names_of(file_tags) + [
-        str(facts[name]) for facts in (sidecar, row) for name in NAME_FIELDS if facts.get(name)
-    ]
+    names = name_patterns(
+        [
+            name
+            for facts in (tagged, sidecar, row)
+            for field in NAME_FIELDS
+            if facts.get(field)
+            for name in _listed(facts[field])
+        ]
+    )
     written = _text_captions(path) or _captions(sidecar) or _captions(row)
     facts = {**tagged, **row, **sidecar}
     genre, mood, instruments = (_words(facts.get(n)) for n in ("genre", "mood", "instruments"))

@@ -19,9 +19,12 @@ ID3_FRAMES = {
     "albumartist": "TPE2",
     "album": "TALB",
     "composer": "TCOM",
+    "performer": "TOPE",
+    "conductor": "TPE3",
+    "remixer": "TPE4",
+    "lyricist": "TEXT",
 }
 VORBIS_NAMES = {"key": ("initialkey", "key"), "licence": ("license", "licence")}
-NAMES = ("title", "artist", "albumartist", "album", "composer")  # never part of a caption
 SAYS_NOTHING = {"other", "unknown", "misc", "none", "default", "genre"}
 
 
@@ -65,23 +68,6 @@ def _vorbis_values(tags: Mapping[str, list[Any]], names: Iterable[str]) -> list[
     known = {key.lower(): value for key, value in tags.items()}
     values = [value for name in names for value in known.get(name, [])]
     return [value for value in values if isinstance(value, str)]
-
-
-def names_of(tags: dict[str, list[str]]) -> list[str]:
-    """Title, artist, album and the like, which must not reach a caption."""
-    return [value for name in NAMES for value in tags.get(name, [])]
-
-
-def leaks(text: str, names: Iterable[str]) -> bool:
-    """Whether `text` holds one of `names` as whole words, whatever the case.
-
-    Single characters are no names here: they would forbid every "a".
-    """
-    return any(
-        re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
-        for name in names
-        if len(name) > 1
-    )
 
 
 def descriptive(values: Iterable[str]) -> list[str]:

@@ -6,7 +6,8 @@ import pytest
 
 from musicgen_ldm.errors import AudioError, ManifestError
 from musicgen_ldm.prepare.captions import read_table, words_of
-from musicgen_ldm.prepare.tags import descriptive, leaks, read_tags
+from musicgen_ldm.prepare.names import leaks, name_patterns
+from musicgen_ldm.prepare.tags import descriptive, read_tags
 from musicgen_ldm.prepare.walk import audio_suffixes, find_audio
 
 
@@ -148,10 +149,40 @@ def test_names_never_reach_a_caption_from_any_source(write, music, tmp_path):
     assert all(words.tags.genre is None for words in found)
 
 
-def test_leaks_respects_word_boundaries_and_single_letters():
-    assert leaks("music by U2!", ["U2"])
-    assert not leaks("a raining sound", ["Rain", "A"])
-    assert leaks("Rock (live)", ["rock (Live)"])
+def test_players_and_remixers_are_names_too(write, music):
+    path = write("song.flac", 1)
+    tag_vorbis(path, performer="Rui Mar", remixer="Low Tide")
+    path.with_suffix(".txt").write_text("rui mar on guitar\na low tide of strings\nslow waltz")
+    assert words_of(path, music).captions == ("slow waltz",)
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "is_leak"),
+    [
+        ("U2", "music by U2!", True),
+        ("Rain", "a raining sound", False),
+        ("A", "a raining sound", False),
+        ("rock (Live)", "Rock (live)", True),
+        ("Ana Lima feat. Rui", "a song with Rui", True),
+        ("Ana Lima feat. Rui", "ana lima, a ballad", True),
+        ("Ana Lima (ft. The Low Tides)", "like the low tides", True),
+        ("Ana Lima & Rui", "Rui sings", True),
+        ("The Tides", "in the style of Tides", True),
+        ("The Tides", "the sound of tides", False),
+        ("Earth, Wind & Harbour", "a wind ensemble", False),
+        ("Ana Lima; Rui Mar", "rui mar on guitar", True),
+    ],
+)
+def test_names_are_found_as_whole_words(name, caption, is_leak):
+    assert leaks(caption, name_patterns([name])) is is_leak
+
+
+def test_a_table_that_is_not_utf_8_says_so(tmp_path):
+    (tmp_path / "t.csv").write_bytes("file,caption\na.wav,música\n".encode("latin-1"))
+    with pytest.raises(
+        ManifestError, match=r"t\.csv: is not written in UTF-8 .*save it as CSV UTF-8"
+    ):
+        read_table(tmp_path / "t.csv")
 
 
 def test_descriptive_words_are_split_and_cleaned():
