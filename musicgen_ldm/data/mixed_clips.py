@@ -32,7 +32,8 @@ class MixedClipDataset:
         self.source = clips
         self.config = config
         self.groups = PartnerGroups(
-            [group_key(clip.beats_s, clip.downbeats_s, config) for clip in clips.clips]
+            [group_key(clip.beats_s, clip.downbeats_s, config) for clip in clips.clips],
+            [clip.sha256 for clip in clips.clips],
         )
 
     def __len__(self) -> int:

@@ -68,7 +68,7 @@ class MixupAudit:
     def group_sizes(self) -> list[int]:
         """Possible partners of each clip."""
         groups = self.dataset.groups
-        return [max(0, len(groups.members(i)) - 1) for i in range(len(self.dataset))]
+        return [groups.num_partners(index) for index in range(len(self.dataset))]
 
     def pairs(self, count: int) -> Iterator[tuple[MixedPair, FloatArray]]:
         """`count` measured mixtures with their sound (T,), as training would have them.

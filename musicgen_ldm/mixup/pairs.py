@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -44,34 +45,47 @@ def group_key(
 
 
 class PartnerGroups:
-    """Draws a partner of the same group.
+    """Draws a partner of the same group and of another recording.
 
-    Why never the clip itself: the reference allows it, and then "mixes" a clip with its own echo.
+    Why never the same recording: the reference allows it, and then "mixes" a clip with its own
+    echo.
     """
 
-    def __init__(self, keys: Sequence[Hashable | None]) -> None:
+    def __init__(
+        self, keys: Sequence[Hashable | None], recordings: Sequence[Hashable] | None = None
+    ) -> None:
         """Group the indices 0, 1, … by their keys.
 
         Args:
             keys: One key of `group_key` for each clip.
+            recordings: What each clip is cut from; None takes each for a recording of its own.
         """
+        first: dict[Hashable, int] = {}
+        origins = [first.setdefault(r, i) for i, r in enumerate(recordings or range(len(keys)))]
         self._keys = list(keys)
+        # Clips of one recording stand side by side, to be skipped over as one.
         self._members: dict[Hashable, list[int]] = defaultdict(list)
-        for index, key in enumerate(self._keys):
-            if key is not None:
+        self._own: dict[int, range] = {}
+        for index in sorted(range(len(keys)), key=origins.__getitem__):
+            if (key := self._keys[index]) is not None:
                 self._members[key].append(index)
+        for members in self._members.values():
+            begin = 0
+            for _, recording in groupby(members, key=origins.__getitem__):
+                clips = list(recording)
+                self._own |= dict.fromkeys(clips, range(begin, begin + len(clips)))
+                begin += len(clips)
 
-    def members(self, index: int) -> list[int]:
-        """Everybody in the group of `index`, itself included; empty for an ungrouped clip."""
+    def num_partners(self, index: int) -> int:
+        """How many clips may be mixed with this one."""
         key = self._keys[index]
-        return [] if key is None else self._members[key]
+        return 0 if key is None else len(self._members[key]) - len(self._own[index])
 
     def partner(self, index: int, rng: np.random.Generator) -> int | None:
-        """Another member of the group, each equally likely; None if there is none."""
-        others = len(self.members(index)) - 1
+        """One of them, each equally likely; None if there is none."""
+        others = self.num_partners(index)
         if others < 1:
             return None
-        members = self.members(index)
-        draw = int(rng.integers(others))
-        # Skipping over the clip's own place keeps the draw uniform and of constant cost.
-        return members[draw + (members[draw] >= index)]
+        draw, own = int(rng.integers(others)), self._own[index]
+        # Skipping over the recording's own places keeps the draw uniform and of constant cost.
+        return self._members[self._keys[index]][draw + len(own) * (draw >= own.start)]

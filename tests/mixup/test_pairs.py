@@ -80,6 +80,18 @@ def test_partners_are_equally_likely(size, seed):
     assert min(counts) > 0.5 * 600 / (size - 1)
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
+def test_clips_of_one_recording_are_never_paired(recordings, seed):
+    rng = np.random.default_rng(seed)
+    groups = PartnerGroups([(0,)] * len(recordings), recordings)
+    for index, recording in enumerate(recordings):
+        others = {i for i, other in enumerate(recordings) if other != recording}
+        draws = {groups.partner(index, rng) for _ in range(40 * len(recordings))}
+        assert draws == (others or {None})
+        assert groups.num_partners(index) == len(others)
+
+
 def test_a_lonely_clip_has_no_partner():
     groups = PartnerGroups([(1,), (2,), None])
     assert [groups.partner(i, np.random.default_rng(0)) for i in range(3)] == [None] * 3
