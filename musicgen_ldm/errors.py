@@ -17,6 +17,8 @@ A message says what was given, what is allowed and what to do, on one line. The 
 prints it after ``error:`` and exits with code 2; a traceback always means a bug of ours.
 """
 
+import errno
+
 
 class MusicGenError(Exception):
     """Base of all errors a user can cause and mend."""
@@ -64,3 +66,8 @@ class TrainingError(MusicGenError, RuntimeError):
 
 class MissingExtraError(MusicGenError, ImportError):
     """An optional package is needed; the message names the command that installs it."""
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Whether there was no room to write: on the disk, in a quota or below a limit."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from musicgen_ldm import __version__
-from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.errors import MusicGenError, is_full_disk
 
 VERBS = ("generate", "info", "verify", "reproduce", "demo", "corpus", "prepare", "train",
          "mixup", "assemble", "evaluate", "novelty")  # fmt: skip
@@ -58,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except MusicGenError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except OSError as error:  # which any line of ours or of a library may meet
+        if not is_full_disk(error):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {where}the disk is full; free some space and repeat the command",
+            file=sys.stderr,
+        )
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted; finished files are kept", file=sys.stderr)

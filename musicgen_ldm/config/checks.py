@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Real
 
-from musicgen_ldm.errors import RequestError
+from musicgen_ldm.errors import ConfigError, RequestError
 
 
 def _is_number(value: object) -> bool:
@@ -47,6 +47,23 @@ def check_text(name: str, value: object, longest: int) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         raise RequestError(f"the {name} holds bytes that are no text; write it in UTF-8") from error
+
+
+def check_least(config: object, section: str = "", **least: float) -> None:
+    """Refuse a configuration with a number below its minimum; None is no number.
+
+    Args:
+        config: Holds the fields.
+        section: Where in the file they stand, e.g. "run."
+        least: Minimum of each field.
+
+    Raises:
+        ConfigError: With the key, the value and the minimum.
+    """
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if value is not None and value < minimum:
+            raise ConfigError(f"{section}{name}={value}: must be at least {minimum}")
 
 
 def is_rising_pair(value: object, highest: float = math.inf) -> bool:

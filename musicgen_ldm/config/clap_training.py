@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.errors import ConfigError
 
@@ -87,5 +88,4 @@ class ClapStageConfig(StageConfig):
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout}: must be at least 0 and below 1")
-        if self.hard_negatives < 0:
-            raise ConfigError(f"hard_negatives={self.hard_negatives}: must be 0 or more")
+        check_least(self, hard_negatives=0, text_lr_factor=0, max_tokens=3, gain_db=0)

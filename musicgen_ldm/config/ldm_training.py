@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.config.generation import VocoderName
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.config.training import OptimConfig, StageConfig
@@ -53,8 +54,7 @@ class ConditionConfig:
         for name in ("text_share", "dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"condition.{name}={getattr(self, name)}: must lie in [0, 1]")
-        if self.audio_noise < 0:
-            raise ConfigError(f"condition.audio_noise={self.audio_noise}: must be 0 or more")
+        check_least(self, "condition.", audio_noise=0)
         if self.whitening is not None and not 0 < self.whitening <= 1:
             raise ConfigError(
                 f"condition.whitening={self.whitening}: must lie in (0, 1], usually 0.001"
@@ -77,8 +77,7 @@ class CacheConfig:
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if self.variants < 1:
-            raise ConfigError(f"cache.variants={self.variants}: must be at least 1")
+        check_least(self, "cache.", variants=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +90,7 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if self.rank < 1:
-            raise ConfigError(f"lora.rank={self.rank}: must be at least 1")
+        check_least(self, "lora.", rank=1, alpha=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +108,10 @@ class PreviewConfig:
     guidance: float = 3.0
     bridge: Literal["none", "shift", "memory", "ridge"] = "none"
     vocoder: VocoderName = "hifi-gan"
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_least(self, "preview.", seconds=0.1, steps=1, guidance=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,7 @@ class LdmStageConfig(StageConfig):
     def __post_init__(self) -> None:
         """Check ranges and what excludes what."""
         super().__post_init__()
+        check_least(self, valid_timesteps=1, bridge_clips=2)
         for name in ("vae", "vocoder", "clap"):
             if not getattr(self.components, name):
                 raise ConfigError(

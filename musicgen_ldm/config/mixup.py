@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.errors import ConfigError
 
 
@@ -40,7 +41,4 @@ class MixupConfig:
             raise ConfigError(f"mixup.probability={self.probability}: must be between 0 and 1")
         if not self.beta > 0:
             raise ConfigError(f"mixup.beta={self.beta}: must be above 0; the paper takes 5")
-        if self.tempo_bin_bpm < 1:
-            raise ConfigError(
-                f"mixup.tempo_bin_bpm={self.tempo_bin_bpm}: must be at least 1; the paper takes 3"
-            )
+        check_least(self, "mixup.", tempo_bin_bpm=1)  # the paper takes 3

@@ -8,9 +8,12 @@ defaults found here.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.config.models import PRESETS, ModelConfig
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import ConfigError
+
+SEEDS = 2**32  # how many numpy's global generator knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,9 @@ class OptimConfig:
         """Check ranges."""
         if not self.lr > 0:
             raise ConfigError(f"optim.lr={self.lr}: must be above 0")
-        if self.warmup_steps < 0:
-            raise ConfigError(f"optim.warmup_steps={self.warmup_steps}: must be at least 0")
+        check_least(self, "optim.", warmup_steps=0, weight_decay=0)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optim.betas={list(self.betas)}: must lie in [0, 1)")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ConfigError(
                 f"optim.clip_norm={self.clip_norm}: must be above 0; null does not clip"
@@ -70,6 +74,10 @@ class AdversaryConfig:
     def active(self, step: int) -> bool:
         """Whether it takes part in the step after `step` finished ones."""
         return step >= self.start_step
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_least(self, "adversary.", start_step=0, width=1, weight=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +124,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        least = {"workers": 0, "valid_clips": 0, "micro_batch": 1, "log_every": 1,
-                 "valid_every": 1, "sample_every": 1, "save_every": 1, "keep": 1}  # fmt: skip
-        for name, minimum in least.items():
-            value = getattr(self, name)
-            if value is not None and value < minimum:
-                raise ConfigError(f"run.{name}={value}: must be at least {minimum}")
+        check_least(self, "run.", workers=0, valid_clips=0, micro_batch=1, log_every=1,
+                    valid_every=1, sample_every=1, save_every=1, keep=1)  # fmt: skip
         if self.shard and self.compile:
             raise ConfigError("run.shard and run.compile do not go together; set one of them")
         if self.shard and self.precision == "fp16":
@@ -147,6 +151,8 @@ class StageConfig:
         """Check ranges."""
         if self.preset not in PRESETS:
             raise ConfigError(f"preset={self.preset!r}: must be one of {', '.join(PRESETS)}")
-        for name in ("batch_size", "max_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        check_least(self, batch_size=1, max_steps=1, seed=0)
+        if self.seed >= SEEDS:
+            raise ConfigError(f"seed={self.seed}: must be below {SEEDS}")
+        mel = self.model.mel
+        check_least(self.data, "data.", seconds=mel.n_fft / mel.sample_rate)  # one window

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.config.training import AdversaryConfig, OptimConfig, StageConfig
 
 _ADAM = OptimConfig(name="adam", lr=4.5e-6, betas=(0.5, 0.9), weight_decay=0.0)
@@ -27,3 +28,8 @@ class VaeStageConfig(StageConfig):
         default_factory=lambda: AdversaryConfig(weight=0.5, optim=_ADAM)
     )
     scale_clips: int = 256  # clips over which the latent's scale is measured at export
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        check_least(self, kl_weight=0, multiscale_weight=0, scale_clips=1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -106,7 +106,7 @@ class FeatureStore:
         partial = path.with_suffix(f".partial-{os.getpid()}")
         names = list(next(iter(entries.values())))
         metadata = {"keys": json.dumps(list(entries)), "names": json.dumps(names)}
-        save_file(tensors, partial, metadata=metadata)
+        partial.write_bytes(save(tensors, metadata))  # a full disk is an OSError with its number
         os.replace(partial, path)
         self.refresh()
 

@@ -1,6 +1,5 @@
 """Checkpoint folders that exist whole or not at all."""
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from musicgen_ldm.errors import TrainingError
+from musicgen_ldm.errors import TrainingError, is_full_disk
 
 PARTIAL = ".partial"
 
@@ -68,7 +67,7 @@ class CheckpointStore:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_full_disk(error):
                 raise
             raise TrainingError(
                 f"{self.folder.parent}: the disk is full; the newest checkpoint is "

@@ -10,6 +10,7 @@ RUN/config.yaml      every value, resolved
 """
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -55,7 +56,13 @@ class RunFolder:
                 f"{self.path} already holds a run up to {latest.name}; "
                 "go on with --resume or choose another folder with --out"
             )
-        self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path}: cannot be the run folder ({error.strerror}); give a folder that can "
+                "be written to with --out"
+            ) from error
         self.metrics.write_text("")
         identity = {"version": __version__, "manifest_sha256": manifest_hash(config)}
         (self.path / "run.json").write_text(json.dumps(identity, indent=2) + "\n")
@@ -105,8 +112,11 @@ class RunFolder:
         folder = self.samples / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
         for name, waveform in samples.items():
-            path = folder / f"{name}.wav"
-            soundfile.write(path, waveform.samples.T, waveform.sample_rate, subtype="PCM_16")
+            sound = io.BytesIO()  # soundfile itself would hide that a disk is full
+            soundfile.write(
+                sound, waveform.samples.T, waveform.sample_rate, subtype="PCM_16", format="WAV"
+            )
+            (folder / f"{name}.wav").write_bytes(sound.getbuffer())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

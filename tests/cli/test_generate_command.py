@@ -1,5 +1,6 @@
 """The command line as a user meets it: files, records, exit codes, one-line errors."""
 
+import errno
 import json
 import shutil
 import signal
@@ -14,6 +15,7 @@ import soundfile
 from safetensors.torch import load_file, save_file
 
 from musicgen_ldm import read_audio
+from musicgen_ldm.cli import info
 from musicgen_ldm.cli.main import main
 from musicgen_ldm.pipeline import plans
 from musicgen_ldm.provenance import read_record, verify, write_audio
@@ -346,6 +348,19 @@ def test_info_describes_and_verifies(capsys: Capture, tiny_folder: Path, tmp_pat
     assert main(["info", str(changed), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["problems"] == ["tokenizer/tokenizer_config.json was changed"]
+
+
+def test_a_disk_that_is_full_anywhere_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def fill(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cache/a.npz")
+
+    monkeypatch.setattr(info, "run", fill)
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err == (
+        "error: cache/a.npz: the disk is full; free some space and repeat the command\n"
+    )
 
 
 def test_ctrl_c_keeps_finished_files_and_no_halves(tiny_folder: Path) -> None:

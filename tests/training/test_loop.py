@@ -18,6 +18,7 @@ from torch import nn
 from toy_task import Numbers, ToyTask, toy_config
 
 from musicgen_ldm.config.training import DataConfig, EmaConfig, OptimConfig, RunConfig
+from musicgen_ldm.config.vae_training import VaeStageConfig
 from musicgen_ldm.errors import ConfigError, NumericsError, TrainingError
 from musicgen_ldm.training.ema import Averages
 from musicgen_ldm.training.loop import Trainer
@@ -347,6 +348,25 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, full_disk):
     assert_equal(weights(whole), weights(resumed))
 
 
+def test_a_disk_that_fills_between_checkpoints_says_how_to_go_on(tmp_path, full_disk):
+    config = toy_config(tmp_path, run={"log_every": 100, "valid_every": 100, "sample_every": 5})
+    trainer = Trainer(config, lambda: ToyTask(config))
+    trainer.task.on_step = lambda index: full_disk.fill() if index == 4 else None
+    with (
+        redirect_stderr(io.StringIO()),
+        pytest.raises(TrainingError, match=r"the disk is full; .*step-00000003.*--resume"),
+    ):
+        trainer.fit()
+
+
+def test_a_file_cannot_be_the_run_folder(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    config = toy_config(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"run: cannot be the run folder .*--out"):
+        Trainer(config, lambda: ToyTask(config))
+    assert (tmp_path / "run").read_text() == "mine"
+
+
 def test_an_unfinished_checkpoint_is_not_mistaken_for_a_whole_one(tmp_path):
     trainer = train(tmp_path, max_steps=3)
     (tmp_path / "checkpoints/step-00000004.partial").mkdir()
@@ -388,6 +408,14 @@ def test_a_kill_while_the_configuration_is_written_leaves_the_former(tmp_path):
         (lambda: DataConfig(peak=1.5), r"data\.peak=1\.5: must be above 0 and at most 1"),
         (lambda: DataConfig(max_skipped=2), r"data\.max_skipped=2: must lie in \[0, 1\]"),
         (lambda: OptimConfig(warmup_steps=-1), r"optim\.warmup_steps=-1: must be at least 0"),
+        (lambda: OptimConfig(betas=(0.9, 1.0)), r"optim\.betas=\[0\.9, 1\.0\]: must lie in"),
+        (lambda: VaeStageConfig(scale_clips=0), r"scale_clips=0: must be at least 1"),
+        (lambda: VaeStageConfig(seed=-1), r"seed=-1: must be at least 0"),
+        (lambda: VaeStageConfig(seed=2**32), r"seed=4294967296: must be below 4294967296"),
+        (
+            lambda: VaeStageConfig(data=DataConfig(seconds=0.001)),
+            r"data\.seconds=0\.001: must be at least 0\.064",
+        ),
         (lambda: OptimConfig(clip_norm=0), r"optim\.clip_norm=0: must be above 0"),
     ],
 )
