@@ -45,4 +45,4 @@ def run(args: argparse.Namespace) -> None:
         ),
         half=not args.full_precision,
     )
-    print(f"{folder}; next: musicgen-ldm info {folder}")
+    print(f"{folder}; next: musicgen-ldm info {folder}, and complete its model card README.md")

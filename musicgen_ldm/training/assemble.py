@@ -25,6 +25,7 @@ from musicgen_ldm.mel import log_mel
 from musicgen_ldm.models.bridge import Bridge
 from musicgen_ldm.training.clap_folder import load_clap
 from musicgen_ldm.training.components import first_waveforms, load_component
+from musicgen_ldm.training.model_card import CARD_FILE, model_card
 from musicgen_ldm.training.run_folder import read_metrics
 from musicgen_ldm.training.stages import load_stage_config
 
@@ -40,7 +41,7 @@ def assemble(
     sampling: SamplingConfig,
     half: bool = True,
 ) -> Path:
-    """Write a checkpoint folder from finished runs.
+    """Write a checkpoint folder with a model card from finished runs.
 
     Args:
         runs: Run folder of each of the four stages; all but the denoiser's may instead be a
@@ -82,7 +83,13 @@ def assemble(
             **_base(config),
         },
     )
-    return save(checkpoint, folder, half=half)
+    weights = {"clap": checkpoint.clap.model, "vae": checkpoint.vae,
+               "vocoder": checkpoint.vocoder, "ldm": checkpoint.unet}  # fmt: skip
+    parameters = {stage: sum(p.numel() for p in weights[stage].parameters()) for stage in STAGES}
+    card = model_card(checkpoint.metadata, parameters, str(folder))
+    written = save(checkpoint, folder, half=half)
+    (written / CARD_FILE).write_text(card, encoding="utf-8")
+    return written
 
 
 def _model_of(source: Path, stage: str) -> ModelConfig:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,10 @@ def train_on_from_the_checkpoint(manifest: Path) -> None:
     assert tuned["base"] == {"name": "made", "data": made["data"]}
     assert tuned["training"]["vae"] == made["training"]["vae"]
     assert tuned["training"]["ldm"]["steps"] == 1
+    card = Path("tuned", "README.md").read_text()
+    assert "It started from `made`, trained on" in card
+    assert "licences: CC0-1.0 (" in card
+    assert re.search(r"\| ldm \| \d+\.\d M \| 1 \| 0 \| .*loss_audio", card)
 
 
 def kill_once_saved(arguments: list[str]) -> None:
