@@ -25,7 +25,10 @@ def select_clips(data: DataConfig, split: str) -> list[Clip]:
     """
     clips = [clip for clip in read_manifest(data.manifest) if clip.split == split]
     if not clips:
-        raise ManifestError(f"{data.manifest}: no clip has split {split!r}")
+        raise ManifestError(
+            f"{data.manifest}: no clip has split {split!r}; prepare or build a manifest that has "
+            "some" + (", or set run.valid_clips=0" if split == "valid" else "")
+        )
     allowed = [clip for clip in clips if not data.licences or clip.licence in data.licences]
     if not allowed:
         present = Counter(clip.licence for clip in clips)

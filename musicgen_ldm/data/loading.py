@@ -54,7 +54,7 @@ class _Tolerant(Dataset[tuple[Example, list[Skip]]]):
 
 
 class SkipLog:
-    """Which clips were skipped and why; fails when they are too many.
+    """Which clips were skipped and why, and whether they are too many.
 
     Args:
         num_clips: Size of the dataset.
@@ -67,20 +67,23 @@ class SkipLog:
         self.reasons: dict[int, str] = {}
 
     def add(self, skips: Iterable[Skip]) -> list[str]:
-        """Record skips; returns the reasons not met before.
+        """Record skips; returns the reasons not met before."""
+        fresh = [(index, reason) for index, reason in skips if index not in self.reasons]
+        self.reasons.update(fresh)
+        return [reason for _, reason in fresh]
+
+    def check(self) -> None:
+        """Refuse to go on with too few clips.
 
         Raises:
             TrainingError: If the fraction of unusable clips is above the limit.
         """
-        fresh = [(index, reason) for index, reason in skips if index not in self.reasons]
-        self.reasons.update(fresh)
         if len(self.reasons) > self.max_skipped * self.num_clips:
             shown = "; ".join(list(self.reasons.values())[:3])
             raise TrainingError(
                 f"{len(self.reasons)} of {self.num_clips} clips cannot be used, more than "
                 f"data.max_skipped={self.max_skipped} allows: {shown}"
             )
-        return [reason for _, reason in fresh]
 
 
 class _Collate:

@@ -47,6 +47,8 @@ class Batches:
         self.move = move
         self.source = task.dataset("train")
         self.skips = SkipLog(len(self.source), config.data.max_skipped)
+        # Now, so that a manifest without such clips fails before hours of training.
+        self.valid_source = task.dataset("valid") if config.run.valid_clips else None
 
     def train(self, first_step: int) -> Iterator[Batch]:
         """This process's part of the endless stream, from a step on."""
@@ -63,12 +65,16 @@ class Batches:
 
     def valid(self) -> Iterator[Batch]:
         """The fixed validation clips, all of them in every process: few, and then comparable."""
-        source = self.task.dataset("valid")
+        source = self.valid_source
+        if source is None:
+            return
         num_clips = min(len(source), self.config.run.valid_clips)
         refs = [ClipRef(0, index) for index in range(num_clips)]
         size = self.micro_batch
         batches = [refs[start : start + size] for start in range(0, num_clips, size)]
-        return self._load(source, batches, SkipLog(len(source), self.config.data.max_skipped))
+        skips = SkipLog(len(source), self.config.data.max_skipped)
+        yield from self._load(source, batches, skips)
+        skips.check()
 
     def _load(
         self, source: ExampleSource, refs: Iterable[list[ClipRef]], skips: SkipLog

@@ -23,8 +23,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import (
-    DistributedType,
     GradientAccumulationPlugin,
+    gather_object,
+    parse_flag_from_env,
     send_to_device,
     set_seed,
 )
@@ -246,10 +247,17 @@ class Trainer:
         line = dict(zip(means, reduced, strict=True))
         for name, (optimizer, _) in self.optimizations.items():
             line[f"lr/{name}"] = optimizer.param_groups[0]["lr"]
-        line["data/skipped"] = len(self.batches.skips.reasons)
+        line["data/skipped"] = self._count_skipped()
         self._log(line)
         losses = {k.removeprefix("train/"): v for k, v in line.items() if k.startswith("train/")}
         progress.set_postfix({k: f"{v:.3g}" for k, v in list(losses.items())[:3]})
+
+    def _count_skipped(self) -> int:
+        """Unusable clips that any process met; all give up together if they are too many."""
+        skips = self.batches.skips
+        skips.add(gather_object(list(skips.reasons.items())))
+        skips.check()
+        return len(skips.reasons)
 
     def _log(self, line: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
@@ -349,12 +357,24 @@ class Trainer:
                 for k, v in to_plain(self.config).items()}  # fmt: skip
         # Offline unless the user chose otherwise: no account is ever needed.
         wandb = {"mode": os.environ.get("WANDB_MODE", "offline"), "dir": str(self.run.path)}
-        self.accelerator.init_trackers("tracking", config=flat, init_kwargs={"wandb": wandb})
+        # A killed run may have logged steps that are taken again.
+        tensorboard = {"purge_step": self.step + 1} if self.step else {}
+        self.accelerator.init_trackers(
+            "tracking", config=flat, init_kwargs={"wandb": wandb, "tensorboard": tensorboard}
+        )
 
 
 def _build_accelerator(config: StageConfig) -> Accelerator:
+    refused = [name for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+               if parse_flag_from_env(f"ACCELERATE_USE_{name}")]  # fmt: skip
+    if refused:
+        raise ConfigError(
+            f"accelerate is configured for {refused[0]}; configure it for one process or for data "
+            "parallelism, and set run.shard=true to share weights, averages and optimizer state "
+            "between the devices"
+        )
     AcceleratorState._reset_state()  # a former run of this process may have had another precision
-    accelerator = Accelerator(
+    return Accelerator(
         cpu=config.run.device == "cpu",
         mixed_precision="no" if config.run.precision == "fp32" else config.run.precision,
         dynamo_backend="inductor" if config.run.compile else None,
@@ -362,14 +382,6 @@ def _build_accelerator(config: StageConfig) -> Accelerator:
         log_with=_installed_trackers(config) or None,
         project_dir=config.run.out,
     )
-    supported = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-    if accelerator.distributed_type not in supported:
-        raise ConfigError(
-            f"accelerate is configured for {accelerator.distributed_type.value}; configure it for "
-            f"one process or data parallelism ({', '.join(d.value for d in supported)}), and set "
-            "run.shard=true to share weights, averages and optimizer state between the devices"
-        )
-    return accelerator
 
 
 def _installed_trackers(config: StageConfig) -> list[str]:

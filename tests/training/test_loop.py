@@ -3,11 +3,13 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
+import time
 import traceback
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from types import SimpleNamespace
 
 import pytest
@@ -308,6 +310,64 @@ def test_unusable_clips_are_counted_until_they_are_too_many(tmp_path):
     assert sorted(trainer.batches.skips.reasons) == [3, 4]
     with pytest.raises(TrainingError, match=r"3 of 12 clips cannot be used, more than .*0.2"):
         train(tmp_path / "many", task_options={"broken": (3, 4, 5)})
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_unusable_clips_are_counted_over_all_processes(tmp_path):
+    """Each of two meets a part of them only, and yet the limit is that of the whole."""
+
+    def rank_of_two(broken, outcome):
+        join = distributed()
+
+        def work(rank):
+            join(rank)
+            with outcome:
+                trainer = train(
+                    tmp_path / str(len(broken)),
+                    run={"micro_batch": 1},
+                    task_options={"broken": broken},
+                )
+                assert sorted(trainer.batches.skips.reasons) == list(broken)
+
+        return work
+
+    too_many = pytest.raises(TrainingError, match="3 of 12 clips cannot be used")
+    assert in_processes(rank_of_two((3, 4), nullcontext()), 2) == [0, 0]
+    assert in_processes(rank_of_two((3, 4, 5), too_many), 2) == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_other_ways_to_share_are_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    with pytest.raises(ConfigError, match=rf"configured for {kind}; .* run\.shard=true"):
+        train(tmp_path)
+
+
+def test_tensorboard_forgets_the_steps_that_a_kill_lost(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = {"trackers": ("tensorboard",), "log_every": 1}
+
+    def doomed(_):
+        config = toy_config(tmp_path, run=run)
+        Trainer(config, lambda: ToyTask(config, on_step=lambda i: i == 5 and kill_self())).fit()
+
+    assert in_processes(doomed) == [-signal.SIGKILL]
+    time.sleep(1)  # event files are put in order by the second in their names
+    train(tmp_path, resume=True, run=run)
+    events = accumulator.EventAccumulator(str(tmp_path / "tracking")).Reload()
+    steps = [event.step for event in events.Scalars("train/reconstruction")]
+    assert steps == list(range(1, 9))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
+def test_compiled_networks_learn_the_same_and_go_on_uncompiled(tmp_path):
+    options = {"task_options": {"noise": False}}
+    plain = train(tmp_path / "plain", **options)
+    train(tmp_path / "compiled", max_steps=4, run={"compile": True}, **options)
+    resumed = train(tmp_path / "compiled", resume=True, **options)
+    for key, value in weights(plain).items():
+        torch.testing.assert_close(weights(resumed)[key], value, rtol=0, atol=1e-4)
 
 
 @pytest.fixture
