@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from musicgen_ldm.config.clap_training import ClapStageConfig
 from musicgen_ldm.config.models import PRESETS, ModelConfig
 from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.config.vocoder_training import VocoderStageConfig
+from musicgen_ldm.models.clap import build_clap, build_feature_extractor
 from musicgen_ldm.models.discriminators import PatchDiscriminator, WaveformDiscriminator
 from musicgen_ldm.models.unet import build_unet
 from musicgen_ldm.models.vae import build_vae
@@ -40,6 +42,11 @@ def stages(preset: str, model: ModelConfig) -> dict[str, float]:
     patch_width, wave_width = DISCRIMINATOR_WIDTHS[preset]
     judges = WaveformDiscriminator(wave_width)  # its transforms do not run on the meta device
     wave = torch.zeros(1, model.mel.num_samples(segment), requires_grad=True)
+    clap = build_clap(model.clap)  # its audio tower looks at values, which the meta device lacks
+    extractor = build_feature_extractor(model.clap.audio)
+    num_windows = extractor.nb_max_samples // extractor.hop_length + 1
+    heard = torch.zeros(1, 1, num_windows, extractor.feature_size)
+    tokens = torch.ones(1, ClapStageConfig(model=model).max_tokens, dtype=torch.long)
     with torch.device("meta"):
         vae, vocoder = build_vae(model.vae), build_vocoder(model.vocoder, model.mel)
         patch = PatchDiscriminator(patch_width)
@@ -56,6 +63,10 @@ def stages(preset: str, model: ModelConfig) -> dict[str, float]:
             torch.zeros(1, model.clap.embedding_dim),
         )
         return {
+            "clap, a sound": gflop(
+                lambda: clap.audio_model(heard, is_longer=torch.zeros(1, 1)).pooler_output
+            ),
+            "clap, a sentence": gflop(lambda: clap.text_model(tokens, tokens).pooler_output),
             "vae, 10.24 s": gflop(lambda: vae.decode(vae.encode(mel).latent_dist.mean).sample),
             "patch discriminator, one pass": gflop(lambda: patch(mel)),
             f"vocoder, {segment} frames": gflop(lambda: vocode(vocoder, short)),
