@@ -57,6 +57,11 @@ class Waveform:
         return Waveform(np.ascontiguousarray(resampled), sample_rate)
 
 
+def codec_reason(error: Exception) -> str:
+    """What was wrong, without libsndfile's prefix, which may hold the whole buffer's name."""
+    return str(getattr(error, "error_string", error))
+
+
 def read_audio(
     path: str | Path,
     *,
@@ -87,9 +92,8 @@ def read_audio(
             frames = -1 if duration_s is None else round(duration_s * rate)
             samples = file.read(frames, dtype="float32", always_2d=True).T
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = getattr(error, "error_string", str(error))
         raise AudioError(
-            f"{path}: cannot be read as audio ({reason}); "
+            f"{path}: cannot be read as audio ({codec_reason(error)}); "
             "convert it to WAV, FLAC, OGG or MP3 and try again"
         ) from error
     except MemoryError as error:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import diffusers
 import torch
@@ -16,6 +16,7 @@ from musicgen_ldm.checkpoint.find import INDEX_FILE, read_json, resolve
 from musicgen_ldm.checkpoint.parts import load_clap, load_network, read_part
 from musicgen_ldm.checkpoint.writing import BANK_FOLDER, BRIDGE_FOLDER, METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
+from musicgen_ldm.config.models import PredictionType
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.errors import CheckpointError, MusicGenError
 from musicgen_ldm.models.bridge import Bridge
@@ -26,7 +27,6 @@ from musicgen_ldm.models.vocoder import hop_length
 REFERENCE_HEAD_CHANNELS = 32
 STOCK_NUM_HEADS = 8
 
-PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 TEXT_TOWER_ALONE = ClapTextModelWithProjection  # what AudioLDM-style pipelines hold of CLAP
 
 
@@ -79,25 +79,21 @@ def _check_settings(checkpoint: Checkpoint) -> None:
     """Refuse values that stock classes load, and the pipeline would stumble over later."""
     unet, vae = checkpoint.unet.config, checkpoint.vae.config
     size, extractor = unet.sample_size, checkpoint.clap.feature_extractor
-    allowed = {
-        "unet: sample_size": (size, _is_whole(size) or _is_whole(*(size or (0,)))),
-        "unet: class_embed_type": (
-            unet.class_embed_type, unet.class_embed_type == "simple_projection"
-        ),
-        "vae: scaling_factor": (vae.scaling_factor, _is_positive(vae.scaling_factor)),
-        "scheduler: prediction_type": (
-            checkpoint.scheduler.config.get("prediction_type", "epsilon"),
-            checkpoint.scheduler.config.get("prediction_type", "epsilon") in PREDICTION_TYPES,
-        ),
-        "feature_extractor: hop_length": (
-            extractor and extractor.hop_length, extractor is None or _is_whole(extractor.hop_length)
-        ),
-    }  # fmt: skip
-    for name, (value, is_allowed) in allowed.items():
+    prediction = checkpoint.scheduler.config.get("prediction_type", "epsilon")
+    hop = extractor.hop_length if extractor else 1
+
+    def require(is_allowed: bool, name: str, value: object) -> None:
         if not is_allowed:
             raise CheckpointError(
                 f"{checkpoint.folder}: {name} is {value!r}, which no MusicLDM has; copy it again"
             )
+
+    require(_is_whole(size) or _is_whole(*(size or (0,))), "unet: sample_size", size)
+    condition = unet.class_embed_type
+    require(condition == "simple_projection", "unet: class_embed_type", condition)
+    require(_is_positive(vae.scaling_factor), "vae: scaling_factor", vae.scaling_factor)
+    require(prediction in get_args(PredictionType), "scheduler: prediction_type", prediction)
+    require(_is_whole(hop), "feature_extractor: hop_length", hop)
 
 
 def _is_whole(*values: object) -> bool:

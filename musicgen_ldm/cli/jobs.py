@@ -52,10 +52,12 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
 
 def _require_folder(path: Path) -> None:
     """Refuse what is meant as a file: `song.m4a`, `/dev/null`, `all.wav` for many prompts."""
-    if path.exists() and not path.is_dir():
+    if path.is_dir():
+        return
+    if path.exists():
         raise OutputError(f"-o {path}: is no folder; give a folder, or a file ending in "
                           f"{', '.join(FORMATS)} for a single prompt")  # fmt: skip
-    if not path.exists() and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", path.suffix.lower()):
+    if re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", path.suffix.lower()):
         raise OutputError(
             f"-o {path}: {path.suffix} files are not written here; give a folder, or for a single "
             f"prompt a file ending in {', '.join(FORMATS)}"

@@ -97,6 +97,9 @@ class ClapConfig:
     embedding_dim: int = EMBEDDING_DIM
 
 
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     """Forward process; the defaults are the released ones ("linear" there, scaled-linear here)."""
@@ -104,7 +107,7 @@ class DiffusionConfig:
     num_train_timesteps: int = 1000
     beta_start: float = 0.0015
     beta_end: float = 0.0195
-    prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    prediction_type: PredictionType = "epsilon"
     zero_terminal_snr: bool = False  # Lin et al. 2024; needs v_prediction or sample
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import soundfile
 from mutagen import MutagenError
 from mutagen.ogg import OggPage
 
-from musicgen_ldm.audio import FloatArray, Waveform
+from musicgen_ldm.audio import FloatArray, Waveform, codec_reason
 from musicgen_ldm.errors import AudioError, OutputError
 
 BLOCK_FRAMES = 65_536  # libsndfile's Vorbis encoder keeps a block on the stack
@@ -106,7 +106,7 @@ def encode(waveform: Waveform, path: Path, file_format: FileFormat, subtype: str
     except soundfile.LibsndfileError as error:
         raise OutputError(
             f"{path}: {file_format.name} cannot hold {channels} channels at "
-            f"{waveform.sample_rate} Hz ({error.error_string}); write a .wav, or fewer channels "
+            f"{waveform.sample_rate} Hz ({codec_reason(error)}); write a .wav, or fewer channels "
             "at 44100 Hz"
         ) from error
     return buffer.getvalue()
@@ -143,9 +143,9 @@ def audio_digest(data: bytes, source: str) -> dict[str, str]:
         samples, _ = soundfile.read(io.BytesIO(data), dtype=dtype, always_2d=True)
     except (soundfile.LibsndfileError, MutagenError, EOFError, MemoryError) as error:
         # A damaged header may claim more samples than the memory can hold.
-        reason = getattr(error, "error_string", str(error))
         raise AudioError(
-            f"{source}: cannot be read as audio ({reason}); give a WAV, FLAC, OGG or MP3"
+            f"{source}: cannot be read as audio ({codec_reason(error)}); "
+            "give a WAV, FLAC, OGG or MP3"
         ) from error
     little_endian = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
     return _digest("pcm_f32le" if is_float else "pcm_s32le", little_endian.tobytes())
