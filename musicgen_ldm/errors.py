@@ -68,6 +68,15 @@ class MissingExtraError(MusicGenError, ImportError):
     """An optional package is needed; the message names the command that installs it."""
 
 
-def is_full_disk(error: OSError) -> bool:
+def is_full_disk(error: BaseException) -> bool:
     """Whether there was no room to write: on the disk, in a quota or below a limit."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether there was no memory for data, or for a library that was being loaded."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or "failed to map segment" in str(error)
+    )

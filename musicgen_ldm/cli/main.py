@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from musicgen_ldm import __version__
-from musicgen_ldm.errors import MusicGenError, is_full_disk
+from musicgen_ldm.errors import MusicGenError, is_full_disk, is_full_memory
 
 VERBS = ("generate", "info", "verify", "reproduce", "demo", "corpus", "prepare", "train",
          "mixup", "assemble", "evaluate", "novelty")  # fmt: skip
@@ -59,14 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MusicGenError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
-    except OSError as error:  # which any line of ours or of a library may meet
-        if not is_full_disk(error):
+    except (OSError, ImportError, MemoryError) as error:  # which any line of a library may meet
+        if is_full_disk(error):
+            remedy = "the disk is full; free some space"
+        elif is_full_memory(error):
+            remedy = "the memory is full; close other programs"
+        else:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"error: {where}the disk is full; free some space and repeat the command",
-            file=sys.stderr,
-        )
+        where = getattr(error, "filename", None)
+        place = f"{where}: " if where else ""
+        print(f"error: {place}{remedy} and repeat the command", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted; finished files are kept", file=sys.stderr)

@@ -350,17 +350,26 @@ def test_info_describes_and_verifies(capsys: Capture, tiny_folder: Path, tmp_pat
     assert report["problems"] == ["tokenizer/tokenizer_config.json was changed"]
 
 
-def test_a_disk_that_is_full_anywhere_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "a.npz"), "a.npz: the disk is full; free some"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "the memory is full; close other"),
+        (MemoryError(), "the memory is full; close other programs and repeat the command"),
+        (ImportError("a.so: failed to map segment from shared object"), "the memory is full"),
+    ],
+)
+def test_what_ran_out_anywhere_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, met: Exception, said: str
 ) -> None:
-    def fill(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "cache/a.npz")
+    def run(_: object) -> None:
+        raise met
 
-    monkeypatch.setattr(info, "run", fill)
+    monkeypatch.setattr(info, "run", run)
     assert main(["info"]) == 2
-    assert capsys.readouterr().err == (
-        "error: cache/a.npz: the disk is full; free some space and repeat the command\n"
-    )
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
 
 
 def test_ctrl_c_keeps_finished_files_and_no_halves(tiny_folder: Path) -> None:
