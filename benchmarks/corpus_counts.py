@@ -64,12 +64,12 @@ def facts(clips: list[Clip]) -> list[tuple[str, str]]:
         for item in clip.extra["ingredients"]
     }
     pairs = Counter(clip.extra["pair"]["recipe"] for clip in clips if "pair" in clip.extra)
-    solos = [clip.extra["facts"]["lead"] for clip in clips if clip.extra["kind"] == "solo"]
+    solos = [clip.extra["facts"]["lead"] for clip in clips if clip.extra.get("kind") == "solo"]
     patterns = {name for clip in clips for name in clip.extra["patterns"]}
     return [
         ("clips", str(len(clips))),
         ("hours", f"{sum(clip.duration_s for clip in clips) / 3600:.2f}"),
-        ("kinds", counted(clip.extra["kind"] for clip in clips)),
+        ("kinds", counted(clip.extra.get("kind", "two pieces") for clip in clips)),
         ("clips in pairs", counted(pairs.elements())),
         ("patterns, progressions and themes heard", str(len(patterns))),
         ("captions, distinct", f"{len(captions)}, {len(set(captions))}"),

@@ -28,8 +28,9 @@ from tqdm import tqdm
 
 from musicgen_ldm import __version__
 from musicgen_ldm.corpus.clip import MadeClip, check_sample_rate, encode_flac, make_clip
+from musicgen_ldm.corpus.genre import genres_digest
 from musicgen_ldm.corpus.midi import write_midi
-from musicgen_ldm.corpus.recipe import PRESETS, ClipPlan, plan_clips
+from musicgen_ldm.corpus.recipe import PRESETS, ClipPlan, check_genres, plan_clips
 from musicgen_ldm.corpus.render import SoundBank
 from musicgen_ldm.corpus.warmup import compile_kernels
 from musicgen_ldm.data.manifest import parse_clip, write_manifest
@@ -86,6 +87,7 @@ class BuildRequest:
         return settings | {
             "genres": sorted(self.genres),
             "version": __version__,
+            "genre_files": genres_digest(sorted(check_genres(self.genres))),
             "soundfonts": [font.info.name for font in bank.fonts],
             "oneshots": bank.oneshots.folder is not None,
         }

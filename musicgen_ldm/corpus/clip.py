@@ -286,17 +286,13 @@ def _extra(plan: ClipPlan, placed: list[tuple[float, _Piece]]) -> dict[str, Any]
     scores = [piece.score for _, piece in placed]
     extra: dict[str, Any] = {
         "seed": first.score.seed,
-        "kind": first.score.kind,
-        "felt_bpm": round(first.score.felt_bpm, 2) if first.score.beats_s else None,
-        "space": first.score.space,
         "treatments": sorted({name for score in scores for name in score.treatments}),
         "chords": _spans(placed, "chords", "symbol"),
         "sections": _spans(placed, "sections", "name"),
         "patterns": sorted({name for score in scores for name in score.patterns}),
-        "levels_db": first.rendering.levels_db,
-        "facts": first.facts.to_json(),
     }
     if len(placed) == 1:
+        extra |= _extra_of_piece(first)
         extra["hard_negatives"] = [near_miss._asdict() for near_miss in first.near_misses]
     if plan.pair:
         extra["pair"] = {
@@ -308,9 +304,22 @@ def _extra(plan: ClipPlan, placed: list[tuple[float, _Piece]]) -> dict[str, Any]
     if len(placed) > 1:
         extra["sequence"] = [
             {"start_s": round(start, 4), "seed": piece.score.seed, "tags": asdict(piece.tags)}
+            | _extra_of_piece(piece)
             for start, piece in placed
         ]
     return extra
+
+
+def _extra_of_piece(piece: _Piece) -> dict[str, Any]:
+    """What is true of one piece and need not be of another in the same clip."""
+    score = piece.score
+    return {
+        "kind": score.kind,
+        "felt_bpm": round(score.felt_bpm, 2) if score.beats_s else None,
+        "space": score.space,
+        "levels_db": piece.rendering.levels_db,
+        "facts": piece.facts.to_json(),
+    }
 
 
 def _spans(placed: list[tuple[float, _Piece]], field: str, label: str) -> list[tuple[float, str]]:

@@ -3,8 +3,10 @@
 `docs/genres.md` explains the format to musicians; this module is its definition.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import cast, get_args
@@ -102,11 +104,27 @@ def load_genre(name: str | Path) -> Genre:
     Raises:
         CorpusError: If there is none, or with file and line where it breaks the format.
     """
+    return _load(_file_of(name))
+
+
+def genres_digest(names: Iterable[str | Path]) -> str:
+    """SHA-256 of the genres' files, one after the other.
+
+    Raises:
+        CorpusError: If there is no such genre.
+    """
+    total = sha256()
+    for name in names:
+        total.update(_file_of(name).read_bytes())
+    return total.hexdigest()
+
+
+def _file_of(name: str | Path) -> Path:
     if isinstance(name, Path) or str(name).endswith((".yaml", ".yml")):
-        return _load(Path(name))
+        return Path(name)
     if name not in list_genres():
         raise CorpusError(f"no genre is called {name!r}; known: {', '.join(list_genres())}")
-    return _load(_folder() / f"{name}.yaml")
+    return _folder() / f"{name}.yaml"
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ loaded font plays the same notes to the same samples whatever was played before
 (docs/decisions/0011-soundfont-renderer.md, benchmarks/corpus_renderers.py).
 """
 
+import filecmp
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,12 +189,11 @@ def open_soundfonts(paths: tuple[Path, ...] = ()) -> tuple[SoundFont, ...]:
     """
     if not paths:
         return tuple(SoundFont(info) for info in SOUNDFONTS)
-    known = {info.path.name: info for info in SOUNDFONTS}
     fonts = []
     for path in paths:
         if not path.is_file():
             raise CorpusError(f"{path}: no such soundfont; give an .sf2 or .sf3 file")
-        info = known.get(path.name)
+        info = next((info for info in SOUNDFONTS if _is_same_file(path, info.path)), None)
         fonts.append(
             SoundFont(
                 SoundFontInfo(
@@ -207,3 +207,10 @@ def open_soundfonts(paths: tuple[Path, ...] = ()) -> tuple[SoundFont, ...]:
             )
         )
     return tuple(fonts)
+
+
+def _is_same_file(path: Path, known: Path) -> bool:
+    """Whether a file has the bytes of a known font: a name alone grants no licence."""
+    if not known.is_file():
+        return False
+    return path.samefile(known) or filecmp.cmp(path, known, shallow=False)

@@ -230,6 +230,16 @@ def test_compiling_in_advance_leaves_workers_nothing_to_compile():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_corpus_is_not_finished_with_another_genre_file(genre, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(Path(genre).read_bytes())
+    request = BuildRequest(num_clips=1, genres=(str(file),))
+    build_corpus(tmp_path / "out", request)
+    file.write_bytes(file.read_bytes() + b"# slower\n")
+    with pytest.raises(CorpusError, match=r"made otherwise \(differs in genre_files\)"):
+        build_corpus(tmp_path / "out", request)
+
+
 def test_an_order_pair_has_no_stems_and_no_empty_folder(genre, tmp_path):
     request = BuildRequest(num_clips=1, genres=(genre,), with_stems=True)
     plan = ClipPlan(id="x-a", split="train", genre="chiptune", seed=5, recipe="order",
@@ -310,6 +320,10 @@ def test_order_pair_plays_the_same_pieces_in_both_orders():
     assert [s.seed for s in one.scores] == [s.seed for s in reversed(two.scores)]
     assert one.clip.extra["pair"]["id"] == two.clip.extra["pair"]["id"]
     assert one.clip.tags.genre is None
+    assert "facts" not in one.clip.extra
+    told = [made.clip.extra["sequence"] for made in (one, two)]
+    assert [piece["facts"] for piece in told[0]] == [piece["facts"] for piece in reversed(told[1])]
+    assert [piece["start_s"] for piece in told[0]] == [0.0, pytest.approx(length / 16_000, abs=0.1)]
     assert set(one.clip.captions).isdisjoint(two.clip.captions)
 
 
