@@ -22,7 +22,7 @@ def contrast_override(
 ) -> dict[str, object]:
     """The override that changes `attribute` of a piece.
 
-    Where a genre cannot change it (no pulse, one mode only, no drums), the featured instrument
+    Where a genre cannot change it (no pulse, one mode only, no drum kit), the featured instrument
     is swapped in its place: that is always possible.
 
     Args:
@@ -43,9 +43,15 @@ def contrast_override(
         others = [mode for mode in genre.modes if (mode in MAJOR_SOUNDING) != is_major]
         if others and score.mode != "none":
             return {"mode": others[int(rng.integers(len(others)))]}
-    if attribute == "drums" and "drums" in genre.instruments:
+    if attribute == "drums" and _has_kits_only(genre):
         return {"drums": not any(part.role == "drums" for part in score.parts)}
     return {"instrument": _other_instrument(score, genre, rng)}
+
+
+def _has_kits_only(genre: Genre) -> bool:
+    """Whether its drummers play what captions call drums; a march's are percussion."""
+    players = genre.instruments.get("drums", {})
+    return bool(players) and all(get_instrument(name).family == "drums" for name in players)
 
 
 def _other_instrument(score: Score, genre: Genre, rng: np.random.Generator) -> str:

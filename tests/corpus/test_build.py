@@ -327,6 +327,12 @@ def test_order_pair_plays_the_same_pieces_in_both_orders():
     assert set(one.clip.captions).isdisjoint(two.clip.captions)
 
 
+def test_a_march_without_percussion_is_no_march_without_drums():
+    march = compose(21, genre="march")
+    override = contrast_override(march, load_genre("march"), "drums", np.random.default_rng(0))
+    assert set(override) == {"instrument"}
+
+
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_contrast_changes_what_it_says_and_keeps_the_rest(attribute, genre):
     loaded = load_genre(genre)
