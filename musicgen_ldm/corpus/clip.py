@@ -175,7 +175,12 @@ def _make_piece(
     by_level = {name: place for place, name in enumerate(rendering.instruments)}
     audible = [part for part in score.parts if part.instrument in by_level]
     by_loudness = sorted(audible, key=lambda part: by_level[part.instrument])
-    facts = facts_of(score, by_loudness, is_swung=genre.swing.share > SWUNG_SHARE)
+    facts = facts_of(
+        score,
+        by_loudness,
+        centroid_hz=rendering.centroid_hz,
+        is_swung=genre.swing.share > SWUNG_SHARE,
+    )
     rng = np.random.default_rng((plan.seed, CAPTION_DOMAIN))
     words = _vocabulary(plan)
     captions = write_captions(tags, facts, rng, split=plan.split, vocabulary=words)

@@ -18,7 +18,8 @@ Event = Literal["drums enter", "drums stop", "drums pause", "lead enters", "bass
 SPARSE_BELOW_ONSETS_PER_S = 2.5
 BUSY_ABOVE_ONSETS_PER_S = 11.0
 SAME_ONSET_S = 0.05
-DARK_BELOW, BRIGHT_ABOVE = -0.45, 0.55
+DARK_BELOW, BRIGHT_ABOVE = -0.45, 0.55  # as composed, from -1 to 1
+MEDIAN_CENTROID_HZ = 1_744.0  # of clips that are composed neither bright nor dark
 DRY_BELOW, WIDE_ABOVE = 0.15, 0.6
 ENTRY_AFTER_S = 2.0  # an entry is told only if the clip runs this long, and a bar, without
 CHORDS_AT_MOST = 4
@@ -96,12 +97,15 @@ def facts_from_json(record: dict[str, Any]) -> Facts:
     return Facts(**values)
 
 
-def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -> Facts:
+def facts_of(
+    score: Score, audible: Sequence[Part], *, centroid_hz: float, is_swung: bool = False
+) -> Facts:
     """Facts about the clip of `score`.
 
     Args:
         score: The piece and its truth.
         audible: Parts whose measured level is worth naming, loudest first.
+        centroid_hz: Of the sound's spectrum; bright voices far back do not make a bright clip.
         is_swung: Whether the composer delayed the off-beats enough to be heard.
     """
     lead = next((part.instrument for part in audible if part.role == "lead"), None)
@@ -111,6 +115,8 @@ def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -
     pulse = score.felt_bpm if score.beats_s else None
     pitched = [part for part in audible if not get_instrument(part.instrument).is_drums]
     brightness = sum(part.brightness for part in pitched) / max(len(pitched), 1)
+    meant = _side(brightness, DARK_BELOW, BRIGHT_ABOVE, "dark", "bright")
+    heard = "bright" if centroid_hz > MEDIAN_CENTROID_HZ else "dark"
     return Facts(
         kind=score.kind,
         lead=lead,
@@ -119,7 +125,7 @@ def facts_of(score: Score, audible: Sequence[Part], *, is_swung: bool = False) -
         felt_bpm=pulse,
         tempo_word=tempo_word(pulse),
         density=_density(score, pitched),
-        brightness=_side(brightness, DARK_BELOW, BRIGHT_ABOVE, "dark", "bright"),
+        brightness=meant if meant == heard else None,
         space=_side(score.space, DRY_BELOW, WIDE_ABOVE, "dry", "wide"),
         is_swung=is_swung,
         events=_events(score, audible),

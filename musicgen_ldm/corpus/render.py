@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 RENDER_RATE = 32_000  # Hz; twice the clips' rate, so that nothing above 8 kHz is lost or aliased
 PREROLL_S = 1.5  # rendered before the clip and cut, so that tails and held notes are in place
 STAND_IN_CHANCE = 0.35  # how often own synthesis replaces a sampled electric piano or organ
+CENTROID_FRAME_S, CENTROID_UP_TO_HZ = 0.064, 8_000.0  # the same at any rate of 16 kHz or more
 SEED_DOMAIN = 0x50  # separates the renderer's draws from the composer's
 
 # Sampled programs that are one instrument to the ear; a part draws one of them.
@@ -62,6 +63,17 @@ class Rendering:
     stems: dict[str, Waveform]
     levels_db: dict[str, float]
     ingredients: tuple[Ingredient, ...]
+
+    @property
+    def centroid_hz(self) -> float:
+        """Mean frequency of the magnitude spectrum up to 8 kHz, over the whole clip."""
+        frame = round(CENTROID_FRAME_S * self.audio.sample_rate)
+        mono = self.audio.mono
+        frames = mono[: len(mono) // frame * frame].reshape(-1, frame) * np.hanning(frame)
+        magnitudes = np.abs(np.fft.rfft(frames)).sum(axis=0)
+        frequencies = np.fft.rfftfreq(frame, 1 / self.audio.sample_rate)
+        magnitudes[frequencies > CENTROID_UP_TO_HZ] = 0
+        return float(magnitudes @ frequencies / max(magnitudes.sum(), np.finfo(float).tiny))
 
     @property
     def instruments(self) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicgen_ldm.audio import rms_dbfs
+from musicgen_ldm.audio import Waveform, rms_dbfs
 from musicgen_ldm.corpus import mix
 from musicgen_ldm.corpus.clip import make_clip
 from musicgen_ldm.corpus.oneshots import OneShots
 from musicgen_ldm.corpus.recipe import ClipPlan
-from musicgen_ldm.corpus.render import SoundBank, render
+from musicgen_ldm.corpus.render import Rendering, SoundBank, render
 from musicgen_ldm.corpus.score import Note, Part, Score
 from musicgen_ldm.corpus.soundfont import SOUNDFONTS, SoundFont, open_soundfonts
 from musicgen_ldm.errors import CorpusError
@@ -242,3 +242,12 @@ def test_programs_that_need_modulators_are_left_to_other_fonts(fluid_bank):
     assert not any(font.plays(program) for program in FLUID.unsuited)
     with pytest.raises(CorpusError, match="no soundfont plays program 43; tried FluidR3_GM"):
         fluid_bank.font_for(43, is_drums=False, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_the_centroid_of_two_equal_tones_lies_between_them(rate):
+    time = np.arange(2 * rate) / rate
+    tones = sum(np.sin(2 * np.pi * hz * time) for hz in (1_000, 2_000)).astype(np.float32)
+    audio = Waveform(np.stack([tones, tones]) / 2, rate)
+    rendering = Rendering(audio=audio, stems={}, levels_db={}, ingredients=())
+    assert rendering.centroid_hz == pytest.approx(1_500, rel=0.02)

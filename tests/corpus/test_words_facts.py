@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from musicgen_ldm.corpus.facts import facts_from_json, facts_of
+from musicgen_ldm.corpus.facts import facts_from_json
+from musicgen_ldm.corpus.facts import facts_of as facts_of_sound
 from musicgen_ldm.corpus.score import Chord, Note, Part, Score
 
 
@@ -21,6 +22,10 @@ def score(parts, **changes):
         "sections": (), "patterns": (), "clip_start_s": 5.0, "clip_seconds": 10.0,
     }  # fmt: skip
     return Score(**(fields | changes))
+
+
+def facts_of(told, audible, centroid_hz=1_000.0):
+    return facts_of_sound(told, audible, centroid_hz=centroid_hz)
 
 
 DRUMS = part("drums", "drum kit", np.arange(9, 20, 0.5))
@@ -73,6 +78,9 @@ def test_density_counts_chords_once_and_brightness_is_the_mean():
     assert facts_of(score([comp]), [comp]).density == "sparse"
     assert facts_of(score([comp]), [comp]).brightness == "dark"
     assert facts_of(score([comp, LEAD]), [comp, LEAD]).brightness is None
+    assert facts_of(score([comp]), [comp], centroid_hz=3_000.0).brightness is None
+    assert facts_of(score([LEAD]), [LEAD], centroid_hz=3_000.0).brightness == "bright"
+    assert facts_of(score([LEAD]), [LEAD]).brightness is None  # meant, but not heard
     busy = part("lead", "violin", np.arange(0, 20, 0.08))
     assert facts_of(score([busy]), [busy]).density == "busy"
 
