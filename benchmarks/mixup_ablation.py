@@ -173,10 +173,12 @@ def main() -> None:
     parser.add_argument("--sampling-steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--bridge", default="none")
+    parser.add_argument("--vocoder", default="hifi-gan", help="or griffin-lim")
     args = parser.parse_args()
     sampling = SamplingConfig(
-        sampler="dpm++", steps=args.sampling_steps, guidance=args.guidance, bridge=args.bridge
-    )
+        sampler="dpm++", steps=args.sampling_steps, guidance=args.guidance, bridge=args.bridge,
+        vocoder=args.vocoder,
+    )  # fmt: skip
     folder = args.out / f"{args.steps}-steps"
     ablation = Ablation(args.base, tuple(args.overrides), folder, args.steps, sampling)
     config = ablation.config(ARMS[0])

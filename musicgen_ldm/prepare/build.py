@@ -22,6 +22,7 @@ from musicgen_ldm.prepare.captions import Facts, Words
 from musicgen_ldm.prepare.collection import Collection, measure_share, survey
 from musicgen_ldm.prepare.doctor import Finding, diagnose
 from musicgen_ldm.prepare.track import ClipFacts, Track
+from musicgen_ldm.prepare.walk import find_audio
 
 MANIFEST, REPORT, KEPT = "manifest.jsonl", "report.json", ".tracks"
 
@@ -83,6 +84,7 @@ def prepare(
         AudioError: If the folder holds no audio, or none that can be used.
         OutputError: If `out` cannot be written, or holds a manifest of other origin.
     """
+    find_audio(Path(folder))  # before anything is made
     out = Path(out)
     kept = out / KEPT
     if (out / MANIFEST).exists() and not kept.is_dir():

@@ -97,7 +97,6 @@ def measure_share(folder: Path, config: PrepareConfig, kept: Path, launched: Wor
     Raises:
         AudioError: If the folder is missing or holds no audio.
     """
-    kept.mkdir(parents=True, exist_ok=True)
     for path in launched.share(find_audio(folder)):
         measure_track(path.absolute(), config=config, kept=kept)
     launched.wait()

@@ -321,3 +321,10 @@ def test_unreadable_folder_entries_do_not_stop_the_rest(write, music, tmp_path):
     assert problems(prepared.findings)["b.flac"][0] == "unreadable"
     shutil.rmtree(tmp_path / "out")
     assert soundfile.info(music / "a.wav").frames == 6 * RATE
+
+
+def test_a_folder_without_music_leaves_nothing_behind(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match="holds no audio file"):
+        prepare(tmp_path / "empty", tmp_path / "out", PrepareConfig())
+    assert not (tmp_path / "out").exists()
