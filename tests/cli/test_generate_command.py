@@ -380,7 +380,7 @@ def test_ctrl_c_keeps_finished_files_and_no_halves(tiny_folder: Path) -> None:
         time.sleep(0.1)
     assert process.poll() is None, process.communicate()[1]
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     assert errors == "interrupted; finished files are kept\n"
     files = sorted(Path("takes").iterdir())

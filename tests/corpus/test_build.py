@@ -165,7 +165,7 @@ def test_ctrl_c_ends_two_workers_at_once(genre, tmp_path):
     while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert said.strip().endswith("interrupted; finished files are kept")
     assert len(list((out / "audio").glob("*.flac"))) < 30

@@ -19,6 +19,6 @@ def test_processes_of_one_launch_split_the_files(tmp_path):
     script = tmp_path / "share.py"
     script.write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    subprocess.run([*launch, script, tmp_path], check=True, capture_output=True, timeout=120)
+    subprocess.run([*launch, script, tmp_path], check=True, capture_output=True, timeout=240)
     parts = sorted(json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
     assert parts == [[[0, 2, 4], True], [[1, 3], False]]

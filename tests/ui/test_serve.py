@@ -94,7 +94,7 @@ def served(app: FastAPI) -> Iterator[tuple[str, Server]]:
         yield f"http://127.0.0.1:{port}", server
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
         for name in QUIET_AT_THE_END:
             logging.getLogger(name).setLevel(logging.NOTSET)
@@ -122,13 +122,13 @@ def test_calls_stand_in_the_same_line_as_clicks(app_with: Callable[..., FastAPI]
         greedy, modest = (Client(address, verbose=False, download_files=False) for _ in range(2))
         with app.state.engine.line.place("somebody"):  # nobody's turn comes while this one stands
             calls = [greedy.submit("slow piano", 1, api_name="/generate") for _ in range(5)]
-            end = time.monotonic() + 60
+            end = time.monotonic() + 240
             while sum(call.done() for call in calls) < 3 and time.monotonic() < end:
                 time.sleep(0.05)
             for refused in (call for call in calls if call.done()):
                 assert "You have 2 requests waiting already" in str(refused.exception())
         assert modest.predict("slow piano", 1, api_name="/generate")[1]["seconds"] == 1
-        assert [call.exception(60) for call in calls].count(None) == 2
+        assert [call.exception(240) for call in calls].count(None) == 2
         assert httpx.get(f"{address}/health").json()["waiting"] == 0
 
 
@@ -136,8 +136,8 @@ def test_the_call_over_plain_http(app_with: Callable[..., FastAPI]) -> None:
     with served(app_with()) as (address, _):
         call = f"{address}/gradio_api/call/generate"
         given = ["slow piano", 1, 0, 90, "", "", 0, False]
-        posted = httpx.post(call, json={"data": given}, timeout=60).raise_for_status()
-        got = httpx.get(f"{call}/{posted.json()['event_id']}", timeout=60).raise_for_status()
+        posted = httpx.post(call, json={"data": given}, timeout=240).raise_for_status()
+        got = httpx.get(f"{call}/{posted.json()['event_id']}", timeout=240).raise_for_status()
         answer = got.text.splitlines()
         said = next(line for line in answer if line.startswith("data: ["))
         url = json.loads(said.removeprefix("data: "))[0]["url"]
@@ -172,7 +172,9 @@ def test_ending_is_quick_and_says_nothing(
             server.should_exit = True
             with suppress(httpx.RemoteProtocolError):  # cut off in the middle
                 list(lines)
-        assert time.monotonic() - begin < SHUTDOWN_S + 5
+        assert (
+            time.monotonic() - begin < SHUTDOWN_S + 20
+        )  # where a forgotten line would wait for ever
     assert caplog.records == []
 
 
