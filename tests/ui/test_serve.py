@@ -1,7 +1,9 @@
 """What the server refuses and offers, over HTTP."""
 
+import asyncio
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -191,3 +193,25 @@ def test_agents_find_one_tool(app_with: Callable[..., FastAPI]) -> None:
     assert [tool["name"] for tool in tools] == ["generate"]
     assert "sentence" in tools[0]["description"]
     assert {"prompt", "seconds", "seed", "bpm", "key"} <= set(tools[0]["inputSchema"]["properties"])
+
+
+def test_an_agent_gets_a_file_or_a_sentence(app_with: Callable[..., FastAPI]) -> None:
+    mcp = pytest.importorskip("mcp", reason="needs pip install .[mcp]")
+    http = pytest.importorskip("mcp.client.streamable_http")
+
+    async def ask(address: str, prompt: str) -> Any:
+        url = f"{address}/gradio_api/mcp/"
+        async with (
+            http.streamablehttp_client(url) as (receive, send, _),
+            mcp.ClientSession(receive, send) as session,
+        ):
+            await session.initialize()
+            return await session.call_tool("generate", {"prompt": prompt, "seconds": 1})
+
+    with served(app_with(mcp=True)) as (address, _):
+        music, refusal = (asyncio.run(ask(address, prompt)) for prompt in ("slow piano", " "))
+        url = re.search(r"http\S+\.flac", music.content[0].text)
+        assert url is not None
+        assert httpx.get(url[0]).content[:4] == b"fLaC"
+    assert refusal.isError
+    assert "the prompt is empty" in refusal.content[0].text
