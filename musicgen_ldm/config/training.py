@@ -71,13 +71,13 @@ class AdversaryConfig:
     weight: float = 1.0  # of the adversarial loss
     optim: OptimConfig = field(default_factory=OptimConfig)
 
-    def active(self, step: int) -> bool:
-        """Whether it takes part in the step after `step` finished ones."""
-        return step >= self.start_step
-
     def __post_init__(self) -> None:
         """Check ranges."""
         check_least(self, "adversary.", start_step=0, width=1, weight=0)
+
+    def active(self, step: int) -> bool:
+        """Whether it takes part in the step after `step` finished ones."""
+        return step >= self.start_step
 
 
 @dataclass(frozen=True, kw_only=True)
