@@ -115,14 +115,19 @@ def held_out_clips(manifest: Path, split: str) -> list[Clip]:
     return [clips[i] for i in np.random.default_rng(0).permutation(len(clips))]
 
 
-def export_reference(clips: list[Clip], root: Path, rate: int, folder: Path) -> Path:
-    """The held-out clips as files of their own; those that exist are kept."""
+def export_reference(
+    clips: list[Clip], root: Path, rate: int, seconds: float, folder: Path
+) -> Path:
+    """The held-out clips, as long as the sounds, as files of their own.
+
+    Distances and text fits of longer clips than the sounds would measure the length.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         path = folder / f"{clip.id}.flac"
         if not path.exists():
             sound = read_audio(root / clip.path, sample_rate=rate, start_s=clip.start_s,
-                               duration_s=clip.duration_s)  # fmt: skip
+                               duration_s=min(seconds, clip.duration_s))  # fmt: skip
             soundfile.write(path, sound.mono, rate, subtype="PCM_16")
     return folder
 
@@ -185,7 +190,9 @@ def main() -> None:
     manifest, rate = Path(config.data.manifest), config.model.mel.sample_rate
     clips = held_out_clips(manifest, args.split)
     prompts = clips[: args.prompts]
-    reference = export_reference(clips, manifest.parent, rate, args.out / args.split)
+    seconds = config.data.seconds
+    reference_folder = args.out / f"{args.split}-{seconds:g}s"
+    reference = export_reference(clips, manifest.parent, rate, seconds, reference_folder)
     sounds, losses = {}, {}
     for arm in ARMS:
         checkpoint = ablation.train(arm)
