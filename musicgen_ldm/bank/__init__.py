@@ -15,15 +15,13 @@ stored rows, so results do not depend on device or block size.
 """
 
 from musicgen_ldm.bank.reader import Bank, Entry, Neighbour, track_hash, track_of
-from musicgen_ldm.bank.threshold import PUBLISHED_THRESHOLD, Threshold, novelty_threshold
+from musicgen_ldm.bank.threshold import novelty_threshold
 from musicgen_ldm.bank.writer import build, extend, prune
 
 __all__ = [
-    "PUBLISHED_THRESHOLD",
     "Bank",
     "Entry",
     "Neighbour",
-    "Threshold",
     "build",
     "extend",
     "novelty_threshold",

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_ldm.bank import PUBLISHED_THRESHOLD
+from musicgen_ldm.config.novelty import PUBLISHED_THRESHOLD
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.statistics import Estimate, wilson_interval

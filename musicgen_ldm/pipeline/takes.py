@@ -9,6 +9,7 @@ from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs, within_fu
 from musicgen_ldm.bank import novelty_threshold
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import BEATS_PER_BAR, GenerateRequest
+from musicgen_ldm.config.novelty import NUM_NEIGHBOURS
 from musicgen_ldm.errors import NumericsError
 from musicgen_ldm.measure import (
     key_agreement,
@@ -28,7 +29,6 @@ TEMPO_WEIGHT = 0.2
 KEY_WEIGHT = 0.1
 HEALTH_WEIGHT = 1.0
 NOVELTY_WEIGHT = 1.0  # of what the nearest training clip exceeds the novelty threshold by
-NUM_NEIGHBOURS = 3  # training clips named in a record
 MIN_MEASURED_S = 1.0  # shorter sound has no tempo, key or seam worth naming
 MAX_MEASURED_S = 60.0  # tempo and key are those of the first minute, in bounded memory
 SEAM_CONTEXT_S = 10.0  # a seam is compared with the sound this far to either side

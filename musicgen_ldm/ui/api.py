@@ -60,8 +60,8 @@ def add_api(visitors: Visitors) -> None:
                 entries: list[Entry] = []
                 try:
                     # A call that waits must not hold one of the threads that the page runs on.
-                    while (taken := await to_thread.run_sync(next, rendering, None)) is not None:
-                        entries += taken
+                    while (told := await to_thread.run_sync(next, rendering, None)) is not None:
+                        entries += [told] if isinstance(told, Entry) else []
                 finally:
                     rendering.close()
             if not entries:

@@ -44,10 +44,10 @@ def build_batch(visitors: Visitors) -> None:
                     step = texts.BATCH_STEP.format(
                         number=number, total=len(requests), prompt=request.prompt
                     )
-                    for taken in visitors.rendered(request, visitor, stop):
-                        for entry in taken:
-                            take = entry.record["take"]
-                            entries[f"{name}-take{take}" if request.takes > 1 else name] = entry
+                    for told in visitors.rendered(request, visitor, stop):
+                        if isinstance(told, Entry):
+                            take = told.record["take"]
+                            entries[f"{name}-take{take}" if request.takes > 1 else name] = told
                         yield {status: step}
             except MusicGenError as error:
                 said = bold(error)

@@ -13,9 +13,9 @@ import gradio as gr
 import numpy as np
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.bank import PUBLISHED_THRESHOLD, Entry, Threshold
+from musicgen_ldm.bank import Entry
+from musicgen_ldm.config.novelty import NUM_NEIGHBOURS, Threshold
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline.takes import NUM_NEIGHBOURS
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
 
@@ -84,9 +84,7 @@ def verdict(record: Mapping[str, Any]) -> str:
     if not neighbours:
         return texts.NOVELTY_UNKNOWN
     nearest = neighbours[0]["similarity"]
-    # Records from before thresholds were calibrated do not hold one.
-    given = record.get("novelty_threshold")
-    limit = Threshold(**given) if given else Threshold(PUBLISHED_THRESHOLD, is_calibrated=False)
+    limit = Threshold.of_record(record)
     said = texts.NOVELTY_CLOSE if nearest > limit.similarity else texts.NOVELTY_CLEAR
     rows = [
         texts.NOVELTY_ROW.format(

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from musicgen_ldm.audio import Waveform
-from musicgen_ldm.bank import PUBLISHED_THRESHOLD
+from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.mel import log_mel
 from musicgen_ldm.ui import texts
@@ -80,8 +80,7 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     if "text_fit" in scores:
         parts.append(texts.TEXT_FIT.format(scores["text_fit"]))
     if "nearest_training" in scores:
-        limit = (record.get("novelty_threshold") or {}).get("similarity", PUBLISHED_THRESHOLD)
-        is_near = scores["nearest_training"] > limit
+        is_near = scores["nearest_training"] > Threshold.of_record(record).similarity
         verdict = texts.MAY_COPY if is_near else texts.NO_COPY
         parts.append(texts.NEAREST.format(scores["nearest_training"], verdict))
     if "seam" in measured:

@@ -12,7 +12,6 @@ from musicgen_ldm.audio import Waveform, read_audio
 from musicgen_ldm.codec import latent_to_mel
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline import Take
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.engine import Step, Waiting
 from musicgen_ldm.ui.library import Entry
@@ -135,16 +134,14 @@ class TakesPanel:
         yield self._cleared()
         with self.visitors.running(visitor) as stop:
             try:
-                library = self.visitors.library(visitor)
-                request = library.keep_sources(request)
-                for message in self.engine.render(request, self.visitors.name(visitor), stop):
-                    if isinstance(message, Take):
-                        entries.append(library.add(message))
+                for told in self.visitors.rendered(request, visitor, stop):
+                    if isinstance(told, Entry):
+                        entries.append(told)
                         yield self.shown(first + entries, chosen=len(first))
-                    elif isinstance(message, Step):
-                        yield self._step(message, request)
+                    elif isinstance(told, Step):
+                        yield self._step(told, request)
                     else:
-                        yield {self.status: self._waiting(message)}
+                        yield {self.status: self._waiting(told)}
             except MusicGenError as error:
                 yield {self.preview: gr.update(visible=False), self.status: bold(error)}
                 return

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from musicgen_ldm.config.generation import GenerateRequest
-from musicgen_ldm.pipeline import Take
-from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.engine import Engine, Step, Waiting
 from musicgen_ldm.ui.library import Entry, Library
 
 
@@ -46,8 +45,8 @@ class Visitors:
 
     def rendered(
         self, asked: GenerateRequest, request: gr.Request, stop: threading.Event
-    ) -> Generator[list[Entry], None, None]:
-        """At every sign of progress, the takes that were put into the visitor's folder by it.
+    ) -> Generator[Waiting | Step | Entry, None, None]:
+        """What happens to a request, as it happens; its takes go into the visitor's folder.
 
         Raises:
             MusicGenError: Whatever the rendering or the writing raises.
@@ -55,7 +54,7 @@ class Visitors:
         library = self.library(request)
         asked = library.keep_sources(asked)
         for message in self.engine.render(asked, self.name(request), stop):
-            yield [library.add(message)] if isinstance(message, Take) else []
+            yield message if isinstance(message, Waiting | Step) else library.add(message)
 
     def stop(self, request: gr.Request) -> None:
         """End all that the visitor has waiting or running."""

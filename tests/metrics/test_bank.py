@@ -7,6 +7,7 @@ import pytest
 
 from musicgen_ldm import bank as banks
 from musicgen_ldm.bank import writer
+from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.errors import MetricError, OutputError
 
 
@@ -91,7 +92,7 @@ def test_the_training_clips_set_the_novelty_threshold(tmp_path):
 
 def test_too_few_training_clips_leave_the_published_threshold(tmp_path):
     found = banks.novelty_threshold(circle(tmp_path / "bank", 20, degrees=2))
-    assert found == banks.Threshold(0.90, is_calibrated=False)
+    assert found == Threshold(0.90, is_calibrated=False)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"shards": [5]}'])

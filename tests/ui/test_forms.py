@@ -1,6 +1,7 @@
 """The form and a request are two views of the same thing."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,4 +123,7 @@ def test_two_clicks_choose_a_region() -> None:
 
 
 def test_the_sentence_tells_of_novelty() -> None:
-    assert "nearest training clip 0.87" in describe(5.0, {"scores": {"nearest_training": 0.87}})
+    record: dict[str, Any] = {"scores": {"nearest_training": 0.87}}
+    assert "nearest training clip 0.87 (no sign of a copy)" in describe(5.0, record)
+    record["novelty_threshold"] = {"similarity": 0.85, "is_calibrated": True}
+    assert "0.87 (listen whether it copies)" in describe(5.0, record)
