@@ -1,7 +1,7 @@
 """The demo from outside: a server of its own on a free port, and headless Chromium to look at it.
 
-Shared by the browser tests, `demo_load.py` and `demo_screenshots.py`. Chromium is Debian's
-(`apt install chromium`) or the one that the environment variable CHROMIUM names.
+Shared by the browser tests, `demo_load.py`, `demo_start.py` and `demo_screenshots.py`. Chromium is
+Debian's (`apt install chromium`) or the one that the environment variable CHROMIUM names.
 """
 
 import json
@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120
+LOOK_EVERY_S = 0.1
 PATIENCE_MS = 120_000
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -27,8 +28,10 @@ FLAGS = (
 
 
 @contextmanager
-def serving(checkpoint: str | Path, outputs: Path, *flags: str) -> Iterator[tuple[str, int]]:
-    """A demo with its model loaded: (address, process id); ended on leaving."""
+def started(
+    checkpoint: str | Path, outputs: Path, *flags: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A demo that may not answer yet: (address, process); ended on leaving."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -36,28 +39,52 @@ def serving(checkpoint: str | Path, outputs: Path, *flags: str) -> Iterator[tupl
     command += ["--outputs", str(outputs), "--port", str(port), *flags]
     server = subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_ready(address, server)
-        yield address, server.pid
+        yield f"http://127.0.0.1:{port}", server
     finally:
         server.terminate()
         server.wait()
 
 
-def _wait_until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def serving(checkpoint: str | Path, outputs: Path, *flags: str) -> Iterator[tuple[str, int]]:
+    """A demo with its model loaded: (address, process id); ended on leaving."""
+    with started(checkpoint, outputs, *flags) as (address, server):
+        wait_until(server, lambda: is_ready(address))
+        yield address, server.pid
+
+
+def wait_until(server: subprocess.Popen[bytes], is_so: Callable[[], bool]) -> None:
+    """Look until it is so.
+
+    Raises:
+        RuntimeError: If the server ends, or it takes too long.
+    """
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health") as answer:
-                state = json.load(answer)
-        except OSError:
-            state = {"status": "loading"}
-        if state["status"] == "ready":
-            return
-        if state["status"] == "failed":
-            break
-        time.sleep(0.5)
-    raise RuntimeError("the demo did not become ready; its own words are above")
+    while not is_so():
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the demo did not start; its own words are above")
+        time.sleep(LOOK_EVERY_S)
+
+
+def is_ready(address: str) -> bool:
+    """Whether the demo's model is loaded.
+
+    Raises:
+        RuntimeError: If it cannot be loaded.
+    """
+    status = json.loads(fetched(f"{address}/health") or '{"status": "loading"}')["status"]
+    if status == "failed":
+        raise RuntimeError("the demo could not load its model; its own words are above")
+    return bool(status == "ready")
+
+
+def fetched(url: str) -> bytes | None:
+    """What a server answers, None while it does not listen."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return None
 
 
 def find_chromium() -> str | None:

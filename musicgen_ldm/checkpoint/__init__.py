@@ -5,9 +5,9 @@ safetensors are read; a pickle is refused.
 """
 
 from musicgen_ldm.checkpoint.components import Checkpoint, initialise
-from musicgen_ldm.checkpoint.find import known_names, resolve
 from musicgen_ldm.checkpoint.reading import load
 from musicgen_ldm.checkpoint.writing import identity, save, verify
+from musicgen_ldm.checkpoint_folders import known_names, resolve
 
 __all__ = [
     "Checkpoint",

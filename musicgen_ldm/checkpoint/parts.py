@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-from musicgen_ldm.checkpoint.find import first_line
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint_folders import first_line
 from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.models.clap import ClapEmbedder
 

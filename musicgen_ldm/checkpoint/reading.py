@@ -12,9 +12,9 @@ from transformers import ClapModel, ClapTextModelWithProjection, SpeechT5HifiGan
 
 from musicgen_ldm.bank import Bank
 from musicgen_ldm.checkpoint.components import Checkpoint
-from musicgen_ldm.checkpoint.find import INDEX_FILE, read_json, resolve
 from musicgen_ldm.checkpoint.parts import load_clap, load_network, read_part
 from musicgen_ldm.checkpoint.writing import BANK_FOLDER, BRIDGE_FOLDER, METADATA_FILE
+from musicgen_ldm.checkpoint_folders import INDEX_FILE, read_json, resolve
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.models import PredictionType
 from musicgen_ldm.config.signal import MelConfig

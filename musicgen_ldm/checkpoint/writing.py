@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError
 
 from musicgen_ldm.checkpoint.components import Checkpoint
-from musicgen_ldm.checkpoint.find import INDEX_FILE, first_line, read_json, resolve
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
+from musicgen_ldm.checkpoint_folders import INDEX_FILE, first_line, read_json, resolve
 from musicgen_ldm.errors import CheckpointError, OutputError
 
 METADATA_FILE = "musicgen_ldm.json"

@@ -6,16 +6,20 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import DEFAULT_STRENGTH, GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline import MusicLDM, Take
-from musicgen_ldm.sampling import Progress
 from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.late import IMPORTING
 from musicgen_ldm.ui.limits import check, drawn_s
 from musicgen_ldm.ui.line import Line
 from musicgen_ldm.ui.speed import Speed
+
+if TYPE_CHECKING:
+    from musicgen_ldm.pipeline import MusicLDM, Take
+    from musicgen_ldm.sampling import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +53,8 @@ class Step:
     """
 
     take: int
-    progress: Progress
-    model: MusicLDM
-
-
-Message = Waiting | Step | Take
+    progress: "Progress"
+    model: "MusicLDM"
 
 
 class Engine:
@@ -83,6 +84,8 @@ class Engine:
             if name != self._wanted:
                 return  # another one was asked for meanwhile, and its thread waits here
             try:
+                with IMPORTING:
+                    from musicgen_ldm.pipeline import MusicLDM
                 model = MusicLDM.from_pretrained(name, device=self.config.device)
                 # The first take pays for caches and kernels, and shows how fast the machine is.
                 for _ in self._rendered(WARM_UP, model, threading.Event()):
@@ -113,7 +116,7 @@ class Engine:
             return texts.FAILED.format(reason=self.failure)
         return texts.READY.format(name=self.name)
 
-    def ready_model(self) -> MusicLDM:
+    def ready_model(self) -> "MusicLDM":
         """The model, after waiting for it.
 
         Raises:
@@ -144,7 +147,7 @@ class Engine:
 
     def render(
         self, request: GenerateRequest, user: str, stop: threading.Event
-    ) -> Iterator[Message]:
+    ) -> "Iterator[Waiting | Step | Take]":
         """What happens to a request, as it happens; ends early when `stop` is set.
 
         Raises:
@@ -159,8 +162,8 @@ class Engine:
             yield from self._rendered(request, self.ready_model(), stop)
 
     def _rendered(
-        self, request: GenerateRequest, model: MusicLDM, stop: threading.Event
-    ) -> Iterator[Step | Take]:
+        self, request: GenerateRequest, model: "MusicLDM", stop: threading.Event
+    ) -> "Iterator[Step | Take]":
         messages: queue.Queue[Step | Take | BaseException | None] = queue.Queue()
         gone = threading.Event()
 
@@ -194,7 +197,7 @@ class Engine:
     def _draw(
         self,
         request: GenerateRequest,
-        model: MusicLDM,
+        model: "MusicLDM",
         messages: "queue.Queue[Step | Take | BaseException | None]",
         stops: tuple[threading.Event, ...],
     ) -> None:
@@ -202,7 +205,7 @@ class Engine:
         music_s = drawn_s(request)
         begin_s, steps_s = time.perf_counter(), list[float]()
 
-        def watch(take: int, progress: Progress) -> None:
+        def watch(take: int, progress: "Progress") -> None:
             if any(stop.is_set() for stop in stops):
                 raise Stopped
             steps_s.append(time.perf_counter())

@@ -1,13 +1,12 @@
 """History: what was made before, and files that come back."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
-from musicgen_ldm.pipeline import MusicLDM
 from musicgen_ldm.provenance import verify
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.library import Entry, Library
@@ -15,6 +14,9 @@ from musicgen_ldm.ui.pictures import describe
 from musicgen_ldm.ui.served import as_toast, bold, copy_of
 from musicgen_ldm.ui.takes import TakesPanel, Updates
 from musicgen_ldm.ui.visitors import Visitors
+
+if TYPE_CHECKING:
+    from musicgen_ldm.pipeline import MusicLDM
 
 ID_COLUMN = len(texts.HISTORY_HEADERS) - 1
 
@@ -154,7 +156,7 @@ def build_history(
     dropped.change(check, dropped, [verdict, *form], api_visibility="private")
 
 
-def origin(record: Mapping[str, Any], is_intact: bool, model: MusicLDM | None) -> str:
+def origin(record: Mapping[str, Any], is_intact: bool, model: "MusicLDM | None") -> str:
     """Markdown: where one of our files comes from, and what it is."""
     made_with = texts.MADE_WITH.format(
         name=record["checkpoint"]["name"], seed=record["seed"], take=record["take"] + 1

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musicgen_ldm.audio import read_audio
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import OutputError, RequestError
-from musicgen_ldm.pipeline import Take
 from musicgen_ldm.provenance import depth_keeping, read_record, sidecar_path, write_audio
 from musicgen_ldm.ui import texts
+
+if TYPE_CHECKING:
+    from musicgen_ldm.pipeline import Take
 
 SUFFIX = ".flac"
 MARK = ".favourite"  # ends the empty file beside a favourite
@@ -60,7 +62,7 @@ class Library:
         name = EVERYBODY if user is None else sha256(user.encode()).hexdigest()[:16]
         return cls(outputs / name)
 
-    def add(self, take: Take) -> Entry:
+    def add(self, take: "Take") -> Entry:
         """Write a take; returns its entry."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         path = self.folder / f"{name}{SUFFIX}"

@@ -13,7 +13,6 @@ import gradio as gr
 import numpy as np
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.bank import Entry
 from musicgen_ldm.config.novelty import NUM_NEIGHBOURS, Threshold
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.ui import texts
@@ -68,7 +67,7 @@ class NoveltyPanel:
             yield {player: gr.update(value=(sound.sample_rate, samples), label=label, visible=True)}
         yield {self.note: "\n".join(missing)}
 
-    def _entries(self, record: Mapping[str, Any]) -> dict[str, Entry]:
+    def _entries(self, record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         """The neighbours as the bank knows them; another model may have been loaded since."""
         model = self.engine.model
         if model is None or record["checkpoint"]["sha256"] != model.identity:

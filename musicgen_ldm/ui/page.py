@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from musicgen_ldm.checkpoint import known_names
+from musicgen_ldm.checkpoint_folders import known_names
 from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS, VOCODERS
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts

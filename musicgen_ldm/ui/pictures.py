@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
-import torch
 from PIL import Image
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.config.signal import MelConfig
-from musicgen_ldm.mel import log_mel
 from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.late import IMPORTING
+
+if TYPE_CHECKING:
+    from musicgen_ldm.ui.engine import Step
 
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
@@ -35,6 +37,10 @@ def picture(waveform: Waveform, region: tuple[float, float] | None = None) -> Im
         waveform: The sound.
         region: Start and end in seconds of what is lit up; the rest is dimmed.
     """
+    with IMPORTING:
+        import torch
+
+        from musicgen_ldm.mel import log_mel
     mel = MelConfig()
     samples = torch.from_numpy(waveform.resampled(mel.sample_rate).mono)[None]
     image = np.concatenate([_wave(waveform), mel_image(log_mel(samples, mel)[0, 0].numpy())])
@@ -43,6 +49,15 @@ def picture(waveform: Waveform, region: tuple[float, float] | None = None) -> Im
         image[:, :first] //= DIMMED
         image[:, last:] //= DIMMED
     return Image.fromarray(image)
+
+
+def preview(step: "Step") -> np.ndarray:
+    """The spectrogram that a rendering is heading for, as RGB (MEL_HEIGHT, WIDTH, 3)."""
+    with IMPORTING:
+        from musicgen_ldm.codec import latent_to_mel
+    clean = step.progress.clean
+    mel = latent_to_mel(step.model.checkpoint.vae, clean, clean.shape[2], circular=False)
+    return mel_image(mel[0, 0].cpu().numpy())
 
 
 def mel_image(mel: np.ndarray) -> np.ndarray:

@@ -57,7 +57,6 @@ def build_app(config: DemoConfig) -> FastAPI:
     if config.mcp and find_spec("mcp") is None:
         raise MissingExtraError("--mcp needs an extra: pip install 'musicgen-ldm[mcp]'")
     engine = Engine(config)
-    engine.load(config.checkpoint)
     app = FastAPI(title=texts.TITLE, version=__version__)
     app.state.engine = engine
 
@@ -74,7 +73,7 @@ def build_app(config: DemoConfig) -> FastAPI:
     page = build_page(engine)
     # Gradio refuses paths that no visitor has uploaded only on a page that it takes for launched.
     page.has_launched = True
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page,
         path="/",
@@ -86,6 +85,8 @@ def build_app(config: DemoConfig) -> FastAPI:
         mcp_server=config.mcp,
         ssr_mode=False,
     )
+    engine.load(config.checkpoint)  # last: its imports would slow down the building of the page
+    return app
 
 
 def build_theme() -> gr.themes.Base:

@@ -9,14 +9,13 @@ from typing import Any
 import gradio as gr
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.codec import latent_to_mel
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.engine import Step, Waiting
 from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.novelty import NoveltyPanel
-from musicgen_ldm.ui.pictures import WIDTH, alt, describe, mel_image, picture
+from musicgen_ldm.ui.pictures import WIDTH, alt, describe, picture, preview
 from musicgen_ldm.ui.served import as_toast, bold, copy_of
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -174,11 +173,7 @@ class TakesPanel:
         bar = f'<progress value="{share:.3f}" aria-label="{texts.PROGRESS}"></progress>'
         updates: Updates = {self.status: f"{status}\n\n{bar}"}
         if progress.step % PREVIEW_EVERY == 1:
-            checkpoint = message.model.checkpoint
-            clean = progress.clean
-            mel = latent_to_mel(checkpoint.vae, clean, clean.shape[2], circular=False)
-            image = mel_image(mel[0, 0].cpu().numpy())
-            updates[self.preview] = gr.update(value=image, visible=True)
+            updates[self.preview] = gr.update(value=preview(message), visible=True)
         return updates
 
     def shown(self, entries: list[Entry], chosen: int = 0) -> Updates:

@@ -53,6 +53,15 @@ def test_help_is_light():
     assert loaded_heavy_modules(help_call) == "[]"
 
 
+def test_the_page_needs_no_torch():
+    """It opens while the model's libraries are still being imported."""
+    build = (
+        "from musicgen_ldm.ui.serve import DemoConfig, Engine, build_page;"
+        " build_page(Engine(DemoConfig()))"
+    )
+    assert loaded_heavy_modules(build) == "['gradio']"
+
+
 def test_changelog_has_this_version():
     changelog = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## \[(.+?)\]", changelog, re.M)

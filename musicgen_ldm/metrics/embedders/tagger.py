@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from musicgen_ldm.audio import FloatArray
-from musicgen_ldm.checkpoint.find import search_path
+from musicgen_ldm.checkpoint_folders import search_path
 from musicgen_ldm.config.tagger_training import TAGGER_MEL
 from musicgen_ldm.data.feature_store import weights_digest
 from musicgen_ldm.errors import CheckpointError

@@ -19,7 +19,7 @@ HUB_PATTERNS = ("*.json", "*.txt", "*.safetensors", "README.md")
 def search_path() -> list[Path]:
     """Folders in which a checkpoint's name is looked up, in order."""
     named = os.environ.get(SEARCH_PATH_VARIABLE)
-    repository = Path(__file__).resolve().parents[2] / "checkpoints"
+    repository = Path(__file__).resolve().parents[1] / "checkpoints"
     return [Path(named)] if named else [Path("checkpoints"), repository]
 
 
