@@ -13,6 +13,7 @@ from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.api import add_api
 from musicgen_ldm.ui.batch import build_batch
 from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.estimate import add_estimate
 from musicgen_ldm.ui.history import build_history
 from musicgen_ldm.ui.limits import sliders
 from musicgen_ldm.ui.served import bold
@@ -37,7 +38,7 @@ def build_page(engine: Engine) -> gr.Blocks:
         title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)
     ) as page:
         gr.Markdown(f"# {texts.TITLE}\n{texts.INTRO}")
-        # Its first change, when the model is loaded, also fills in the estimate.
+        # Its first change, when the model is loaded, also fills in the estimates.
         state = gr.Markdown(texts.LOADING, elem_id="state")
         timer = gr.Timer(STATE_EVERY_S)
         timer.tick(
@@ -48,7 +49,7 @@ def build_page(engine: Engine) -> gr.Blocks:
                 fields = _create_form(engine)
                 panel, make, cancel = _create_buttons(engine, visitors, fields, state)
             with gr.Tab(texts.TAB_TRANSFORM, id="transform"):
-                build_transform(visitors, fields)
+                build_transform(visitors, fields, state)
             with gr.Tab(texts.TAB_HISTORY, id="history") as tab:
                 build_history(visitors, fields, panel, tabs, page, tab)
             with gr.Tab(texts.TAB_BATCH, id="batch"):
@@ -156,35 +157,15 @@ def _create_form(engine: Engine) -> dict[str, Any]:
 def _create_buttons(
     engine: Engine, visitors: Visitors, fields: dict[str, Any], state: gr.Markdown
 ) -> tuple[TakesPanel, gr.Button, gr.Button]:
-    _estimate_on_change(engine, fields, state)
+    add_estimate(
+        engine,
+        state,
+        {name: fields[name] for name in forms.FIELDS},
+        forms.request_of,
+        changes_time=CHANGES_TIME,
+        name="create",
+    )
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="make")
         cancel = gr.Button(texts.CANCEL, variant="stop", elem_id="cancel")
     return TakesPanel(visitors, "create"), make, cancel
-
-
-def _estimate_on_change(engine: Engine, fields: dict[str, Any], state: gr.Markdown) -> None:
-    estimate = gr.Markdown(texts.ESTIMATE_UNKNOWN, elem_id="estimate")
-
-    def update(*values: Any) -> str:
-        given = dict(zip(forms.FIELDS, values, strict=True))
-        try:
-            request = forms.request_of(given | {"prompt": given["prompt"] or "any"})
-        except (MusicGenError, ValueError):
-            return ""
-        seconds = engine.estimate_s(request)
-        if seconds is None:
-            return texts.ESTIMATE_UNKNOWN
-        return texts.ESTIMATE.format(seconds=f"{seconds:.0f} s")
-
-    gr.on(
-        [
-            state.change,
-            *(fields[name].change for name in CHANGES_TIME),
-        ],
-        update,
-        [fields[name] for name in forms.FIELDS],
-        estimate,
-        api_visibility="private",
-        show_progress="hidden",
-    )

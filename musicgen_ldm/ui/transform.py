@@ -9,6 +9,7 @@ import gradio as gr
 from musicgen_ldm.config.generation import Blend, GenerateRequest
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.estimate import add_estimate
 from musicgen_ldm.ui.limits import sliders
 from musicgen_ldm.ui.served import bold
 from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
@@ -17,11 +18,26 @@ from musicgen_ldm.ui.visitors import Visitors
 MODES = (texts.MODE_VARY, texts.MODE_PROMPT)
 # The tab's own fields in the order of the page; the seed is that of the Create form.
 FIELDS = ("source", "mode", "strength", "prompt", "second", "weight", "seconds", "takes")
+CHANGES_TIME = ("source", "mode", "strength", "seconds", "takes")
 
 
-def build_transform(visitors: Visitors, create_fields: dict[str, Any]) -> None:
-    """The tab's components and actions."""
+def build_transform(visitors: Visitors, create_fields: dict[str, Any], state: gr.Markdown) -> None:
+    """The tab's components and actions.
+
+    Args:
+        visitors: Who may press its buttons.
+        create_fields: Of the Create form, whose seed it shares.
+        state: Of the model; it changes when the model is loaded.
+    """
     own = _form(visitors)
+    add_estimate(
+        visitors.engine,
+        state,
+        {name: own[name] for name in FIELDS},
+        lambda values: request_of({**values, "seed": 0}),
+        changes_time=CHANGES_TIME,
+        name="transform",
+    )
     with gr.Row():
         make = gr.Button(texts.MAKE, variant="primary", elem_id="transform-make")
         cancel = gr.Button(texts.CANCEL, variant="stop")

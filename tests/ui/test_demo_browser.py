@@ -63,6 +63,12 @@ def tone(path: Path, seconds: float) -> Path:
     return path
 
 
+def seconds_in(estimate: str) -> int:
+    found = re.search(r"(\d+) s", estimate)
+    assert found
+    return int(found[1])
+
+
 def test_create_shows_a_take_with_a_sentence(page: Any, outputs: Path) -> None:
     before = len(list(outputs.rglob("*.flac")))
     create(page, "slow piano", **FEW)
@@ -155,6 +161,22 @@ def test_a_file_that_is_no_sound_is_a_sentence(page: Any, tmp_path: Path) -> Non
     page.locator("#transform-prompt textarea").fill("slow piano")
     page.locator("#transform-make").click()
     page.get_by_text("cannot be read as audio").first.wait_for()
+
+
+def test_the_time_is_told_before_a_sound_is_varied(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Transform").click()
+    said = page.locator("#transform-estimate").get_by_text("on this machine")
+    expect(said).to_have_text(re.compile(r"About \d+ s"))
+    before = said.inner_text()
+    page.get_by_label("Length in seconds").locator("visible=true").first.fill("60")
+    expect(said).not_to_have_text(before)
+    whole = said.inner_text()
+    assert seconds_in(whole) > seconds_in(before)
+    with page.expect_response("**/upload*"):
+        page.locator("#source input[type=file]").set_input_files(tone(tmp_path / "short.wav", 1))
+    # A sound that is varied keeps its own length.
+    expect(said).not_to_have_text(whole)
+    assert seconds_in(said.inner_text()) < seconds_in(whole)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
