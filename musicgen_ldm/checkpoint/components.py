@@ -69,6 +69,11 @@ class Checkpoint:
             "vocoder": self.vocoder,
         }
 
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Prompts that its maker found it good at; none if they named none."""
+        return tuple(self.metadata.get("examples", ()))
+
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Checkpoint":
         """Move and cast every network in place; frozen and in evaluation mode.
 

@@ -50,6 +50,7 @@ def load(name: str | Path, *, offline: bool = False, reference_heads: bool = Tru
         raise CheckpointError(f"{folder}: the folder feature_extractor/ is missing; copy it again")
     metadata_file = folder / METADATA_FILE
     metadata = read_json(metadata_file) if metadata_file.is_file() else {}
+    _check_examples(metadata)
     unet_options = {}
     if reference_heads and not metadata:
         unet_options = _reference_heads(read_json(folder / "unet" / "config.json"))
@@ -94,6 +95,15 @@ def _check_settings(checkpoint: Checkpoint) -> None:
     require(_is_positive(vae.scaling_factor), "vae: scaling_factor", vae.scaling_factor)
     require(prediction in get_args(PredictionType), "scheduler: prediction_type", prediction)
     require(_is_whole(hop), "feature_extractor: hop_length", hop)
+
+
+def _check_examples(metadata: Mapping[str, Any]) -> None:
+    given = metadata.get("examples", [])
+    if not isinstance(given, list) or not all(isinstance(p, str) and p.strip() for p in given):
+        raise CheckpointError(
+            f"{METADATA_FILE}: examples is {given!r}, must be a list of prompts; "
+            "correct it or leave it out"
+        )
 
 
 def _is_whole(*values: object) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from musicgen_ldm.checkpoint_folders import known_names
 from musicgen_ldm.config.generation import MAX_BARS, MAX_BPM, SAMPLERS, VOCODERS
 from musicgen_ldm.errors import MusicGenError
 from musicgen_ldm.ui import forms, texts
+from musicgen_ldm.ui.about import build_about
 from musicgen_ldm.ui.api import add_api
 from musicgen_ldm.ui.batch import build_batch
 from musicgen_ldm.ui.engine import Engine
@@ -32,7 +32,6 @@ def build_page(engine: Engine) -> gr.Blocks:
     Args:
         engine: Whose `load` was called; the page works while the model is still loading.
     """
-    config = engine.config
     visitors = Visitors(engine)
     with gr.Blocks(
         title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)
@@ -46,7 +45,7 @@ def build_page(engine: Engine) -> gr.Blocks:
         )
         with gr.Tabs() as tabs:
             with gr.Tab(texts.TAB_CREATE, id="create"):
-                fields = _create_form(engine)
+                fields = _create_form(engine, state)
                 panel, make, cancel = _create_buttons(engine, visitors, fields, state)
             with gr.Tab(texts.TAB_TRANSFORM, id="transform"):
                 build_transform(visitors, fields, state)
@@ -55,10 +54,7 @@ def build_page(engine: Engine) -> gr.Blocks:
             with gr.Tab(texts.TAB_BATCH, id="batch"):
                 build_batch(visitors)
             with gr.Tab(texts.TAB_ABOUT, id="about"):
-                if config.credentials is None:  # else one user would change everybody's
-                    _model_choice(engine)
-                gr.Markdown(texts.ABOUT)
-                gr.Markdown(texts.LICENCE_NOTE)
+                build_about(engine, state)
 
         def create(*values: Any, visitor: gr.Request) -> Iterator[Updates]:
             try:
@@ -87,21 +83,6 @@ def build_page(engine: Engine) -> gr.Blocks:
     return page.queue(max_size=None)
 
 
-def _model_choice(engine: Engine) -> None:
-    """Only names inside the checkpoint folders: a visitor's text is never a path."""
-    names = known_names()
-    current = engine.name if engine.name in names else None
-    with gr.Row(equal_height=True):
-        choice = gr.Dropdown(names, value=current, label=texts.CHECKPOINT)
-        load = gr.Button(texts.LOAD)
-
-    def change(name: str | None) -> None:
-        if name in known_names():
-            engine.load(str(name))
-
-    load.click(change, choice, None, api_visibility="private")
-
-
 def _with_visitor(function: Any) -> Any:
     # gradio passes the request by the annotation of a positional parameter.
     def handler(request: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -110,14 +91,32 @@ def _with_visitor(function: Any) -> Any:
     return handler
 
 
-def _create_form(engine: Engine) -> dict[str, Any]:
+def examples(engine: Engine) -> list[list[str]]:
+    """Prompts to start from: the checkpoint's own, else general ones."""
+    own = engine.model.checkpoint.examples if engine.model else ()
+    return [[prompt] for prompt in own or texts.EXAMPLE_PROMPTS]
+
+
+def _create_form(engine: Engine, state: gr.Markdown) -> dict[str, Any]:
     limits = engine.config
     fields: dict[str, Any] = {
         "prompt": gr.Textbox(
             label=texts.PROMPT, placeholder=texts.PROMPT_HINT, lines=2, elem_id="prompt"
         )
     }
-    gr.Examples([[text] for text in texts.EXAMPLE_PROMPTS], fields["prompt"], label=texts.EXAMPLES)
+    ideas = gr.Dataset(
+        components=[fields["prompt"]], samples=examples(engine), label=texts.EXAMPLES, type="values"
+    )
+    ideas.click(
+        lambda idea: idea[0], ideas, fields["prompt"], api_visibility="private", queue=False
+    )
+    state.change(
+        lambda: gr.Dataset(samples=examples(engine)),
+        None,
+        ideas,
+        api_visibility="private",
+        show_progress="hidden",
+    )
     fields["negative_prompt"] = gr.Textbox(label=texts.NEGATIVE)
     with gr.Row():
         fields |= sliders(limits)

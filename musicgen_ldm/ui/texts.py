@@ -139,6 +139,9 @@ tags and in the `.json` beside it.
 **Limits.** No vocals; 16 kHz; trained on synthetic music where the checkpoint's card says so.
 """
 
+CARD = "What you may do with the music, and what the model was made from"
+NO_CARD = "This model carries no card; ask where you got it what you may do with its music."
+
 # The parts of the sentence about a take; the page joins those that are known with commas.
 SECONDS = "{:.1f} seconds"
 TEMPO, SOUNDS_LIKE, ASKED = "about {:.0f} beats per minute", "sounds like {}", " (asked {})"
@@ -153,4 +156,3 @@ FAULTS = {
     "clipped": "it is distorted",
     "dc": "it is off centre",
 }
-LICENCE_NOTE = "The checkpoint's model card tells what you may do with the music."

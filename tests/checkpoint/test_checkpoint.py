@@ -247,6 +247,8 @@ def test_pickles_are_refused(folder: Path) -> None:
         (lambda f: (f / "musicgen_ldm.json").write_text('{"sampling": 5}'), "sampling: "),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": [1]}'), "64 finite"),
         (lambda f: (f / "musicgen_ldm.json").write_text('{"mel_ceiling": "x"}'), "mel_ceiling: "),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"examples": "a"}'), "list of prompts"),
+        (lambda f: (f / "musicgen_ldm.json").write_text('{"examples": [" "]}'), "list of prompts"),
         (lambda f: shutil.rmtree(f / "feature_extractor"), "feature_extractor/ is missing"),
         (lambda f: edit(f / "unet/config.json", sample_size=None), "sample_size is None"),
         (lambda f: edit(f / "unet/config.json", class_embed_type=None), "class_embed_type is None"),
@@ -329,6 +331,16 @@ def test_the_ceiling_of_the_mels_travels_with_the_checkpoint(
     capped = replace(tiny_checkpoint, mel_ceiling=ceiling)
     assert identity(capped) != identity(tiny_checkpoint)
     assert load(save(capped, tmp_path / "capped")).mel_ceiling == ceiling
+
+
+def test_examples_are_its_makers_word_and_do_not_change_what_it_is(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    assert tiny_checkpoint.examples == ()
+    loaded = load(save(tiny_checkpoint, tmp_path / "new", metadata={"examples": ["slow piano"]}))
+    assert loaded.examples == ("slow piano",)
+    bare = load(save(tiny_checkpoint, tmp_path / "bare"))
+    assert identity(loaded) == identity(bare)
 
 
 def test_saving_never_replaces_and_never_leaves_halves(

@@ -20,6 +20,8 @@ axe_playwright = pytest.importorskip(
 from demo_driver import chromium, create, find_chromium, finished, opened, serving  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 
+from musicgen_ldm.checkpoint import Checkpoint, save  # noqa: E402
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(find_chromium() is None, reason="needs Chromium: apt install chromium"),
@@ -40,8 +42,17 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(tiny_folder: Path, outputs: Path) -> Iterator[str]:
-    with serving(tiny_folder, outputs, "--max-upload-mb", str(MAX_UPLOAD_MB)) as (address, _):
+def told_of(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that brings examples and a card."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    save(tiny_checkpoint, folder, metadata={"examples": ["slow ideas", "fast ideas"]})
+    (folder / "README.md").write_text("**Licence.** CC0-1.0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(told_of: Path, outputs: Path) -> Iterator[str]:
+    with serving(told_of, outputs, "--max-upload-mb", str(MAX_UPLOAD_MB)) as (address, _):
         yield address
 
 
@@ -75,6 +86,15 @@ def test_create_shows_a_take_with_a_sentence(page: Any, outputs: Path) -> None:
     finished(page)
     expect(page.get_by_text(re.compile(r"2\.0 seconds"))).to_be_visible()
     assert len(list(outputs.rglob("*.flac"))) == before + 1
+
+
+def test_ideas_and_card_are_those_of_the_loaded_model(page: Any) -> None:
+    page.get_by_role("button", name="fast ideas").click()
+    expect(page.locator("#prompt textarea")).to_have_value("fast ideas")
+    expect(page.get_by_role("button", name="bossa nova")).to_have_count(0)
+    page.get_by_role("tab", name="About").click()
+    page.get_by_role("button", name="What you may do with the music").click()
+    expect(page.locator("#card")).to_contain_text("Licence. CC0-1.0")
 
 
 def test_an_empty_prompt_is_a_sentence_and_the_next_request_works(page: Any) -> None:
