@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from musicgen_ldm.config.generation import GenerateRequest, SamplingConfig
+from musicgen_ldm.ui import texts
 
 # The fields of the Create form in the order of the page; "0" and "" mean "not given". The first
 # take is not shown: it comes back with a file's settings, and tells its noise from its siblings'.
@@ -13,7 +14,7 @@ FIELDS = (
     "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
     "vocoder", "first_take",
 )  # fmt: skip
-CHECKPOINT_DEFAULT = "from the checkpoint"
+CHECKPOINT_DEFAULT = texts.MODELS_OWN
 DICE_SIDES = 2**31  # seeds that a roll chooses from
 
 

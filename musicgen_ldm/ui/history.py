@@ -70,6 +70,7 @@ def build_history(
         label=texts.TAB_HISTORY,
         elem_id="history-table",
     )
+    nothing = gr.Markdown(elem_id="history-nothing")
     chosen = gr.State(None)
     audio = gr.Audio(interactive=False, type="filepath", visible=False, label=texts.TAB_HISTORY)
     sentence = gr.Markdown()
@@ -86,8 +87,11 @@ def build_history(
     verdict = gr.Markdown(elem_id="verdict")
     form = [*(fields[name] for name in forms.FIELDS), fields["lock"]]
 
-    def listed(query: str | None, only: bool, visitor: gr.Request) -> list[list[str]]:
-        return rows(visitors.library(visitor), query, only)
+    def listed(query: str | None, only: bool, visitor: gr.Request) -> Updates:
+        found = rows(visitors.library(visitor), query, only)
+        is_searched = only or (query or "").strip()
+        said = texts.NOTHING_FOUND if is_searched else texts.NOTHING_YET
+        return {table: found, nothing: "" if found else said}
 
     def select(event: gr.SelectData, visitor: gr.Request) -> tuple[str, Any, str]:
         entry = _entry(visitors.library(visitor), event.row_value[ID_COLUMN])
@@ -102,24 +106,22 @@ def build_history(
         entry = _entry(visitors.library(visitor), name)
         return panel.shown([entry]) | {panel.status: "", tabs: gr.Tabs(selected="create")}
 
-    def toggle(
-        name: str | None, query: str | None, only: bool, visitor: gr.Request
-    ) -> list[list[str]]:
+    def toggle(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> Updates:
         library = visitors.library(visitor)
         entry = _entry(library, name)
         with as_toast():
             library.set_favourite(entry.id, not entry.is_favourite)
-        return rows(library, query, only)
+        return listed(query, only, visitor)
 
     def ask(name: str | None, visitor: gr.Request) -> Any:
         _entry(visitors.library(visitor), name)
         return gr.Row(visible=True)
 
-    def remove(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> tuple:
+    def remove(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> Updates:
         library = visitors.library(visitor)
         library.delete(_entry(library, name).id)
-        listing = rows(library, query, only)
-        return listing, None, gr.update(visible=False), texts.DELETED, gr.Row(visible=False)
+        done = {audio: gr.update(visible=False), sure: gr.Row(visible=False)}
+        return listed(query, only, visitor) | done | {chosen: None, sentence: texts.DELETED}
 
     def check(path: str | None) -> list[Any]:
         if path is None:
@@ -141,17 +143,21 @@ def build_history(
         [page.load, tab.select, refresh.click, words.submit, favourites.change],
         listed,
         query,
-        table,
+        [table, nothing],
         api_visibility="private",
+        trigger_mode="always_last",  # a search while the tab is still being listed must not be lost
     )
     table.select(select, None, [chosen, audio, sentence], api_visibility="private")
     work_on.click(work, chosen, [*panel.outputs, tabs], api_visibility="private")
     reuse.click(use, chosen, [*form, tabs], api_visibility="private")
-    keep.click(toggle, [chosen, *query], table, api_visibility="private")
+    keep.click(toggle, [chosen, *query], [table, nothing], api_visibility="private")
     delete.click(ask, chosen, sure, api_visibility="private")
     keep_it.click(lambda: gr.Row(visible=False), None, sure, api_visibility="private")
     for_good.click(
-        remove, [chosen, *query], [table, chosen, audio, sentence, sure], api_visibility="private"
+        remove,
+        [chosen, *query],
+        [table, nothing, chosen, audio, sentence, sure],
+        api_visibility="private",
     )
     dropped.change(check, dropped, [verdict, *form], api_visibility="private")
 

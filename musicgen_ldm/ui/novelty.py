@@ -89,8 +89,8 @@ def verdict(record: Mapping[str, Any]) -> str:
         texts.NOVELTY_ROW.format(
             similarity=neighbour["similarity"],
             caption=caption(neighbour),
-            licence=neighbour["licence"] or "unknown",
-            attribution=neighbour["attribution"] or "unknown",
+            licence=neighbour["licence"] or texts.UNKNOWN,
+            attribution=neighbour["attribution"] or texts.UNKNOWN,
         )
         for neighbour in neighbours
     ]

@@ -138,13 +138,23 @@ def _create_form(engine: Engine, state: gr.Markdown) -> dict[str, Any]:
     )
     with gr.Accordion(texts.ADVANCED, open=False):
         default = forms.CHECKPOINT_DEFAULT
-        fields["sampler"] = gr.Dropdown([default, *SAMPLERS], value=default, label=texts.SAMPLER)
+        fields["sampler"] = gr.Dropdown(
+            [default, *SAMPLERS], value=default, label=texts.SAMPLER, info=texts.SAMPLER_HINT
+        )
         fields["steps"] = gr.Number(0, label=texts.STEPS, info=texts.STEPS_HINT, precision=0)
         fields["guidance"] = gr.Number(0, label=texts.GUIDANCE, info=texts.GUIDANCE_HINT)
-        fields["interval_start"] = gr.Slider(0, 1, 0, label=texts.INTERVAL_START)
-        fields["interval_end"] = gr.Slider(0, 1, 1, label=texts.INTERVAL_END)
+        fields["interval_start"] = gr.Slider(
+            0, 1, 0, label=texts.INTERVAL_START, info=texts.INTERVAL_HINT
+        )
+        fields["interval_end"] = gr.Slider(
+            0, 1, 1, label=texts.INTERVAL_END, info=texts.INTERVAL_HINT
+        )
         fields["bridge"] = gr.Dropdown(
-            [default, "none"], value=default, label=texts.BRIDGE, allow_custom_value=True
+            [default, "none"],
+            value=default,
+            label=texts.BRIDGE,
+            info=texts.BRIDGE_HINT,
+            allow_custom_value=True,
         )
         fields["vocoder"] = gr.Dropdown(
             [default, *VOCODERS], value=default, label=texts.VOCODER, info=texts.VOCODER_HINT

@@ -21,6 +21,7 @@ WIDTH, WAVE_HEIGHT, MEL_HEIGHT = 900, 90, 128  # pixels
 DYNAMIC_RANGE = 7.0  # natural-log units from the loudest cell down to black
 WAVE_COLOUR, GROUND = (98, 196, 176), (16, 20, 28)
 SILENT_PEAK = 1e-4  # what is quieter than -80 dB is drawn as a line
+STREAMED_LUFS = -14.0  # what the large music services turn everything to
 DIMMED = 3  # times darker outside a region
 HAS_ALT_TEXT = "alt_text" in signature(gr.Image).parameters
 
@@ -91,7 +92,7 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     if measured.get("key"):
         parts.append(texts.SOUNDS_LIKE.format(measured["key"]) + _asked(asked.get("key")))
     if measured.get("loudness_lufs") is not None:
-        parts.append(texts.LOUDNESS.format(measured["loudness_lufs"]))
+        parts.append(_loudness(round(measured["loudness_lufs"] - STREAMED_LUFS)))
     if "text_fit" in scores:
         parts.append(texts.TEXT_FIT.format(scores["text_fit"]))
     if "nearest_training" in scores:
@@ -105,6 +106,12 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
         faults = (texts.FAULTS[fault] for fault in measured["faults"])
         parts.append(texts.BUT + texts.AND.join(faults))
     return ", ".join(parts) + "."
+
+
+def _loudness(difference_db: int) -> str:
+    if not difference_db:
+        return texts.AS_LOUD
+    return (texts.LOUDER if difference_db > 0 else texts.QUIETER).format(abs(difference_db))
 
 
 def _asked(value: float | str | None) -> str:

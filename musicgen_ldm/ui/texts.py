@@ -24,11 +24,15 @@ SEED, SEED_HINT = "Seed", "the same seed gives the same music again"
 DICE = "Roll the dice"
 LOCK, LOCK_HINT = "Keep this seed", "otherwise every press makes new music"
 ADVANCED = "Advanced"
-SAMPLER, STEPS, GUIDANCE, BRIDGE = "Sampler", "Steps", "Guidance", "Text bridge"
-VOCODER, VOCODER_HINT = "Sound from the spectrum", "hifi-gan is the model's own network"
-INTERVAL_START, INTERVAL_END = "Guided from (share of the steps)", "Guided until"
-STEPS_HINT = "more are slower and cleaner; 0 uses the model's own number"
-GUIDANCE_HINT = "how strictly the words are followed; 0 uses the model's own value"
+MODELS_OWN = "the model's own"
+SAMPLER, SAMPLER_HINT = "Way of drawing", "the diffusion sampler"
+STEPS, STEPS_HINT = "Steps", "more are slower and cleaner; 0 uses the model's own number"
+GUIDANCE = "How strictly to follow the words"
+GUIDANCE_HINT = "guidance; 0 uses the model's own value"
+INTERVAL_START, INTERVAL_END = "Follow the words from", "Follow the words until"
+INTERVAL_HINT = "share of the steps"
+BRIDGE, BRIDGE_HINT = "From words to sound", "the bridge between text and audio embedding"
+VOCODER, VOCODER_HINT = "From picture to sound", "hifi-gan is the model's own network"
 MAKE, CANCEL = "Make music", "Stop"
 EXAMPLES = "Ideas"
 EXAMPLE_PROMPTS = (
@@ -41,6 +45,7 @@ EXAMPLE_PROMPTS = (
 
 ESTIMATE = "About {seconds} on this machine."
 ESTIMATE_UNKNOWN = "The time it takes is known as soon as the model is loaded."
+PREVIEW = "Preview"
 STEP = "Take {take} of {takes}: step {step} of {total}"
 LEFT, PROGRESS = " ({seconds:.0f} s left)", "progress"
 WAITING = "Waiting for the model…"
@@ -63,7 +68,7 @@ AGAIN, VARIATION, EXTEND, REPAINT, LOOP_IT = (
     "Again with these settings", "Variation", "Extend", "Repaint the region", "Loop it"
 )  # fmt: skip
 FAVOURITE = "Favourite"
-IS_FAVOURITE = "Kept as a favourite; it will not be pruned."
+IS_FAVOURITE = "Kept as a favourite; it is not deleted when space is needed."
 NO_FAVOURITE = "No longer a favourite."
 REGION_START, REGION_END = "Region from (s)", "Region to (s)"
 REGION_HINT = "Click twice on the picture, or type the seconds."
@@ -82,6 +87,7 @@ NOVELTY_CALIBRATED = (
 NOVELTY_PUBLISHED = (
     "The threshold is the published {limit:.2f}; this model lists too few clips for one of its own."
 )
+UNKNOWN = "unknown"
 NOVELTY_ROW = "| {similarity:.2f} | {caption} | {licence} | {attribution} |"
 NOVELTY_HEAD = "| similarity | training clip | licence | by |\n|---|---|---|---|"
 LISTEN = "Listen to the nearest training clips"
@@ -98,7 +104,7 @@ MODE_VARY, MODE_PROMPT = "Vary the sound", "Use the sound as the prompt"
 
 SEARCH = "Search your music"
 ONLY_FAVOURITES = "Favourites only"
-HISTORY_HEADERS = ("when", "prompt", "made by", "length", "favourite", "id")
+HISTORY_HEADERS = ("when", "prompt", "made by", "length", "kept", "id")
 MADE_BY = {
     "repaint": "repaint", "continue_file": "extension", "init": "variation",
     "audio_prompt": "sound as prompt", "loop": "loop",
@@ -108,6 +114,8 @@ REUSE, WORK_ON, DELETE, REFRESH = (
 )  # fmt: skip
 SOURCE_GONE = "The sound that this take was made from was deleted; give it again on Transform."
 NO_SOURCE = "It was made from another sound, which settings do not bring back."
+NOTHING_FOUND = "None of your music matches; search for other words, or fewer."
+NOTHING_YET = "Nothing here yet: what you make is kept here."
 GONE = "This take is no longer in the history; refresh the list."
 DELETE_FOR_GOOD, KEEP_IT = "Delete for good", "Keep it"
 SURE = "Delete this take and its record? It cannot be brought back."
@@ -133,10 +141,11 @@ ABOUT = """
 **What this is.** A text-to-music model that runs on your own machine. Nothing you type or make
 leaves it.
 
-**Every file says that an AI made it**, and with which prompt, seed and checkpoint: in its own
+**Every file says that an AI made it**, and with which prompt, seed and model: in its own
 tags and in the `.json` beside it.
 
-**Limits.** No vocals; 16 kHz; trained on synthetic music where the checkpoint's card says so.
+**Limits.** No vocals; nothing above 8 kHz; trained on synthetic music where the model's card
+says so.
 """
 
 CARD = "What you may do with the music, and what the model was made from"
@@ -145,10 +154,11 @@ NO_CARD = "This model carries no card; ask where you got it what you may do with
 # The parts of the sentence about a take; the page joins those that are known with commas.
 SECONDS = "{:.1f} seconds"
 TEMPO, SOUNDS_LIKE, ASKED = "about {:.0f} beats per minute", "sounds like {}", " (asked {})"
-LOUDNESS, TEXT_FIT = "loudness {:.0f} LUFS", "text fit {:.2f}"
+QUIETER, LOUDER = "{:.0f} dB quieter than streamed music", "{:.0f} dB louder than streamed music"
+AS_LOUD, TEXT_FIT = "as loud as streamed music", "match with the words {:.2f}"
 NEAREST = "similarity of the nearest training clip {:.2f} ({})"
 NO_COPY, MAY_COPY = "no sign of a copy", "listen whether it copies"
-SEAM, NO_SEAM = "seam {:.1f}", "seam inaudible"
+SEAM, NO_SEAM = "a seam can be heard ({:.1f})", "no seam can be heard"
 BUT, AND = "but ", " and "
 FAULTS = {
     "silent": "it is silent",

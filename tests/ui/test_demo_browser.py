@@ -151,8 +151,16 @@ def test_history_survives_a_restart_and_a_file_comes_back(
         page.get_by_role("button", name="Delete", exact=True).click()
         page.get_by_role("button", name="Delete for good").click()
         page.get_by_text("Deleted.").wait_for()
+        page.get_by_text("Nothing here yet").wait_for()
         assert not file.exists()
         page.context.close()
+
+
+def test_a_search_without_a_find_says_so(page: Any) -> None:
+    page.get_by_role("tab", name="History").click()
+    page.get_by_label("Search your music").fill("zither of the deep sea")
+    page.get_by_label("Search your music").press("Enter")
+    page.locator("#history-nothing").get_by_text("None of your music matches").wait_for()
 
 
 def test_a_foreign_file_is_told_apart(page: Any, tmp_path: Path) -> None:

@@ -122,6 +122,18 @@ def test_two_clicks_choose_a_region() -> None:
     assert next_region(1.0, (2.0, 3.0), 8.006) == (8.0, 8.0)
 
 
+@pytest.mark.parametrize(
+    ("lufs", "said"),
+    [
+        (-23.0, "9 dB quieter than streamed music"),
+        (-10.4, "4 dB louder than streamed music"),
+        (-14.3, "as loud as streamed music"),
+    ],
+)
+def test_loudness_is_told_against_what_everybody_hears(lufs: float, said: str) -> None:
+    assert describe(5.0, {"measured": {"loudness_lufs": lufs}}) == f"5.0 seconds, {said}."
+
+
 def test_the_sentence_tells_of_novelty() -> None:
     record: dict[str, Any] = {"scores": {"nearest_training": 0.87}}
     assert "nearest training clip 0.87 (no sign of a copy)" in describe(5.0, record)
