@@ -42,7 +42,7 @@ def card(engine: Engine) -> str:
 def _model_choice(engine: Engine) -> None:
     """Only names inside the checkpoint folders: a visitor's text is never a path."""
     names = known_names()
-    current = engine.name if engine.name in names else None
+    current = engine.config.checkpoint if engine.config.checkpoint in names else None
     with gr.Row(equal_height=True):
         choice = gr.Dropdown(names, value=current, label=texts.CHECKPOINT)
         load = gr.Button(texts.LOAD)

@@ -15,6 +15,7 @@ from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.late import IMPORTING
 from musicgen_ldm.ui.limits import check, drawn_s
 from musicgen_ldm.ui.line import Line
+from musicgen_ldm.ui.served import plain
 from musicgen_ldm.ui.speed import Speed
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class Engine:
         self.config = config
         self.model: MusicLDM | None = None
         self.failure: str | None = None
-        self.name = config.checkpoint
         self.line = Line(most=config.max_queue, most_per_user=config.max_waiting_per_user)
         self._wanted = config.checkpoint
         self._loading = threading.Lock()
@@ -92,9 +92,9 @@ class Engine:
                     pass
             except Exception as error:  # whatever it is, waiting visitors must learn of it
                 logger.info("%s was not loaded", name, exc_info=error)
-                self.failure = str(error)
+                self.failure = plain(error)
             else:
-                self.model, self.name = model, name
+                self.model = model
             if name == self._wanted:
                 self._loaded.set()
 
@@ -115,6 +115,11 @@ class Engine:
         if self.failure is not None:
             return texts.FAILED.format(reason=self.failure)
         return texts.READY.format(name=self.name)
+
+    @property
+    def name(self) -> str | None:
+        """What records call the loaded model, which is never a path of the server."""
+        return None if self.model is None else self.model.checkpoint.name
 
     def ready_model(self) -> "MusicLDM":
         """The model, after waiting for it.

@@ -49,6 +49,16 @@ def test_a_request_made_while_the_model_is_loading_is_rendered(tiny_folder: Path
     assert engine.is_ready
 
 
+def test_no_visitor_learns_the_servers_folders(engine: Engine, tiny_folder: Path) -> None:
+    assert engine.state == "Ready: tiny"
+    broken = Engine(DemoConfig(device="cpu"))
+    broken.load(str(tiny_folder / "unet"))
+    with pytest.raises(RequestError, match="unet: the folder holds no") as refused:
+        broken.ready_model()
+    assert str(tiny_folder) not in str(refused.value)
+    assert str(tiny_folder) not in broken.state
+
+
 def test_who_waits_for_the_model_can_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     loading = threading.Event()
     monkeypatch.setattr(
