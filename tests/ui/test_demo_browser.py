@@ -3,7 +3,9 @@
 Needs `pip install .[browser]` and Debian's `chromium` (or CHROMIUM=/path/to/another).
 """
 
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from demo_driver import chromium, create, find_chromium, finished, opened, servi
 from playwright.sync_api import expect  # noqa: E402
 
 from musicgen_ldm.checkpoint import Checkpoint, save  # noqa: E402
+from musicgen_ldm.provenance import verify  # noqa: E402
 
 pytestmark = [
     pytest.mark.browser,
@@ -122,6 +125,79 @@ def test_actions_on_a_take(page: Any, outputs: Path, action: str) -> None:
     page.locator("#create-status").get_by_text(re.compile("Waiting|step")).first.wait_for()
     finished(page)
     assert len(list(outputs.rglob("*.flac"))) == before + 1
+
+
+def test_again_keeps_the_settings_and_changes_the_noise(page: Any, outputs: Path) -> None:
+    create(page, "slow piano again", **FEW)
+    finished(page)
+    page.get_by_role("button", name="Again with these settings").first.click()
+    page.get_by_role("radio", name="Take 2").wait_for()
+    finished(page)
+    first, second = (
+        json.loads(path.read_text())
+        for path in sorted(outputs.rglob("*.json"))
+        if "slow piano again" in path.read_text()
+    )
+    for name in ("prompt", "seed", "seconds", "bpm", "key"):
+        assert second["request"][name] == first["request"][name]
+    assert second["sampling"] == first["sampling"]
+    assert (first["take"], second["take"]) == (0, 1)
+
+
+def test_a_region_is_chosen_by_two_clicks_on_the_picture(page: Any) -> None:
+    create(page, "slow piano", **FEW)
+    finished(page)
+    picture = page.locator("#create-status ~ * img").locator("visible=true").first
+    width = picture.bounding_box()["width"]
+    start, end = (page.get_by_label(f"Region {side} (s)").first for side in ("from", "to"))
+    picture.click(position={"x": width / 4, "y": 10})
+    expect(start).to_have_value(re.compile(r"^0\.(49|5)"))
+    expect(end).to_have_value("2")
+    picture.click(position={"x": width / 2, "y": 10})
+    expect(end).to_have_value(re.compile(r"^(0\.99|1)"))
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "wav"])
+def test_a_download_in_another_format_carries_its_record(
+    page: Any, tmp_path: Path, suffix: str
+) -> None:
+    create(page, f"slow piano as {suffix}", **FEW)
+    finished(page)
+    page.get_by_label("Download as").first.click()
+    page.get_by_role("option", name=suffix).click()
+    page.get_by_role("button", name="Prepare download").first.click()
+    with page.expect_download() as download:
+        page.locator(f"a[download$='.{suffix}']").first.click()
+    file = tmp_path / f"take.{suffix}"
+    download.value.save_as(file)
+    found = verify(file)
+    assert found.intact
+    assert found.record is not None
+    assert found.record["prompt"] == f"slow piano as {suffix}"
+
+
+def test_a_prompts_file_becomes_an_archive(page: Any, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    few = {"seconds": FEW["seconds"], "sampling": {"steps": FEW["steps"]}}
+    lines = [{"id": name, "prompt": f"slow {name}"} | few for name in ("piano", "flute")]
+    prompts.write_text("\n".join(map(json.dumps, lines)))
+    page.get_by_role("tab", name="Batch").click()
+    with page.expect_response("**/upload*"):
+        page.locator("input[type=file][accept*=jsonl]").set_input_files(prompts)
+    page.get_by_role("button", name="Render all").click()
+    page.get_by_text("Done: 2 files.").wait_for()
+    with page.expect_download() as download:
+        page.locator("a[download$='.zip']").first.click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert sorted(archive.namelist()) == [
+            "flute.flac",
+            "flute.json",
+            "piano.flac",
+            "piano.json",
+        ]
+        archive.extractall(tmp_path)
+    assert verify(tmp_path / "flute.flac").intact
+    assert json.loads((tmp_path / "flute.json").read_text())["prompt"] == "slow flute"
 
 
 def test_history_survives_a_restart_and_a_file_comes_back(
