@@ -1,11 +1,13 @@
 """One rendering at a time, stoppable, refusing with sentences."""
 
+import gc
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from musicgen_ldm import GenerateRequest
 from musicgen_ldm.config.demo import DemoConfig
@@ -47,6 +49,25 @@ def test_a_request_made_while_the_model_is_loading_is_rendered(tiny_folder: Path
     messages = list(engine.render(request(), "me", threading.Event()))
     assert isinstance(messages[-1], Take)
     assert engine.is_ready
+
+
+def tensor_bytes() -> int:
+    # Other libraries' lazy objects would load when asked for their class.
+    tensors = [found for found in gc.get_objects() if type(found) is torch.Tensor]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def test_a_stopped_rendering_frees_its_memory_at_once(engine: Engine) -> None:
+    list(engine.render(request(), "me", threading.Event()))  # fills what is kept for the next one
+    gc.collect()
+    before, stop = tensor_bytes(), threading.Event()
+    rendering = engine.render(request(seconds=20, sampling=SLOW), "me", stop)
+    step = next(message for message in rendering if isinstance(message, Step))
+    assert tensor_bytes() > before
+    stop.set()
+    assert not any(isinstance(message, Take) for message in rendering)
+    del step
+    assert tensor_bytes() == before
 
 
 def test_no_visitor_learns_the_servers_folders(engine: Engine, tiny_folder: Path) -> None:

@@ -73,7 +73,12 @@ def test_a_password_guards_all_but_the_health(app_with: Callable[..., FastAPI]) 
         assert wrong.status_code == 400
         right = client.post("/login", data={"username": "musician", "password": "secret"})
         assert right.status_code == 200
-        assert client.post("/gradio_api/upload", files=upload).status_code == 200
+        uploaded = client.post("/gradio_api/upload", files=upload)
+        assert uploaded.status_code == 200
+        file = f"/gradio_api/file={uploaded.json()[0]}"
+        assert client.get(file).status_code == 200
+        client.cookies.clear()
+        assert client.get(file).status_code == 401
 
 
 @contextmanager
