@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import DEFAULT_STRENGTH, GenerateRequest
@@ -71,6 +72,7 @@ class Engine:
         self._loading = threading.Lock()
         self._loaded = threading.Event()
         self._closed = threading.Event()
+        self._inside_torch: WeakSet[threading.Thread] = WeakSet()
         self._speed: Speed | None = None
 
     def load(self, name: str) -> None:
@@ -86,6 +88,9 @@ class Engine:
             try:
                 with IMPORTING:
                     from musicgen_ldm.pipeline import MusicLDM
+                self._inside_torch.add(threading.current_thread())
+                if self._closed.is_set():
+                    return
                 model = MusicLDM.from_pretrained(name, device=self.config.device)
                 # The first take pays for caches and kernels, and shows how fast the machine is.
                 for _ in self._rendered(WARM_UP, model, threading.Event()):
@@ -101,6 +106,12 @@ class Engine:
     def close(self) -> None:
         """End what is running and begin nothing any more."""
         self._closed.set()
+
+    def wait_for_end(self, most_s: float) -> None:
+        """After `close`: a thread that is inside torch when the interpreter ends would abort it."""
+        end_s = time.monotonic() + most_s
+        for thread in list(self._inside_torch):
+            thread.join(max(0.0, end_s - time.monotonic()))
 
     @property
     def is_ready(self) -> bool:
@@ -173,6 +184,7 @@ class Engine:
         gone = threading.Event()
 
         def work() -> None:
+            self._inside_torch.add(threading.current_thread())
             try:
                 self._draw(request, model, messages, (stop, gone, self._closed))
                 messages.put(None)

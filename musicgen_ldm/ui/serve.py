@@ -19,6 +19,7 @@ from musicgen_ldm.ui.library import prune
 from musicgen_ldm.ui.page import build_page
 
 PRUNE_EVERY_S = 3_600.0
+MODEL_END_S = 10.0  # for a step, a decoding or a loading to end, which cannot be cut short
 SHUTDOWN_S = 1  # for downloads to end after Ctrl-C; an open page would hold on for ever
 QUIET_AT_THE_END = ("uvicorn.error", "asyncio", "gradio", "mcp")
 
@@ -139,7 +140,10 @@ def serve(config: DemoConfig, *, announce: Callable[[str], None]) -> None:
         log_level="warning",
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    Server(settings, app, announce).run()
+    try:
+        Server(settings, app, announce).run()
+    finally:
+        app.state.engine.wait_for_end(MODEL_END_S)
 
 
 def _prune_regularly(config: DemoConfig) -> None:

@@ -94,6 +94,26 @@ def test_who_waits_for_the_model_can_stop(monkeypatch: pytest.MonkeyPatch) -> No
     loading.set()
 
 
+def test_the_end_waits_for_a_loading_that_cannot_be_cut_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, release, left = threading.Event(), threading.Event(), threading.Event()
+
+    def load(*_: object, **__: object) -> None:
+        began.set()
+        release.wait()
+        left.set()
+
+    monkeypatch.setattr("musicgen_ldm.pipeline.MusicLDM.from_pretrained", load)
+    engine = Engine(DemoConfig())
+    engine.load("any")
+    assert began.wait(60)
+    engine.close()
+    threading.Timer(0.2, release.set).start()
+    engine.wait_for_end(60)
+    assert left.is_set()
+
+
 def test_the_time_is_known_before_the_first_rendering(engine: Engine) -> None:
     assert engine.estimate_s(request()) is not None
 
