@@ -21,8 +21,8 @@ from musicgen_ldm.audio import Waveform, read_audio
 from musicgen_ldm.bank import Bank
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.metrics import alignment, frechet, kernel, text_audio
-from musicgen_ldm.metrics.banking import open_source
 from musicgen_ldm.metrics.checks import Array
+from musicgen_ldm.metrics.clips import open_source
 from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder, cut_windows, load_embedder
 from musicgen_ldm.metrics.moments import GroupedMoments
 from musicgen_ldm.metrics.presets import V1

@@ -28,6 +28,7 @@ from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.metrics import banking, evaluation, neighbours
 from musicgen_ldm.metrics.cache import Cache
+from musicgen_ldm.metrics.clips import open_source
 from musicgen_ldm.metrics.embedders import Embedder, load_embedder
 from musicgen_ldm.metrics.presets import V1
 from musicgen_ldm.metrics.request import EvaluationRequest
@@ -140,11 +141,11 @@ def measure(
     request = EvaluationRequest(gen=sounds, ref=reference, metrics=("fad", "clap"), preset=V1)
     found = evaluation.evaluate(request, [embedder], cache, workers)
     evaluation.write(found, out, overwrite=True)
-    training = banking.open_source(manifest, "train")
+    training = open_source(manifest, "train")
     bank = banking.cached_bank(training, embedder, cache, workers)
     novelty = {}
     for name, folder in (("", sounds), (f"{HELD_OUT} ", reference)):
-        source = banking.open_source(folder)
+        source = open_source(folder)
         clips = banking.embed_source(source, embedder, cache, workers, allow_unread=False)
         found_novelty = neighbours.measure_novelty(clips, bank, embedder).metrics
         novelty |= {f"{name}{key}": value for key, value in found_novelty.items()}

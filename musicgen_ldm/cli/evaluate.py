@@ -21,8 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument("--gen", type=Path, metavar="DIR", help="folder of generated audio")
     parser.add_argument(
-        "--ref", type=Path, metavar="DIR|NPZ", help="folder of reference audio, or its statistics"
-    )
+        "--ref", type=Path, metavar="DIR|JSONL|NPZ",
+        help="reference audio: folder, manifest, or statistics of it",
+    )  # fmt: skip
+    parser.add_argument("--ref-split", metavar="SPLIT", help="of a manifest (default: every clip)")
+    parser.add_argument(
+        "--train", type=Path, metavar="DIR|JSONL|BANK",
+        help="training audio, to warn of overlap (default: the bank beside an embedding CLAP)",
+    )  # fmt: skip
     parser.add_argument(
         "--prompts", type=Path, metavar="JSONL", help="default: the records beside the files"
     )
@@ -91,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_overwriting(args.out, allowed=args.overwrite)
     if args.save_stats and (args.ref is None or args.ref.suffix == ".npz"):
-        raise MetricError("--save-stats needs --ref with a folder of audio")
+        raise MetricError("--save-stats needs --ref with a folder or manifest of audio")
     preset = get_preset(args.preset)
     if args.is_splits is not None:
         preset = replace(preset, is_splits=args.is_splits)
@@ -100,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
     request = EvaluationRequest(
         gen=args.gen,
         ref=args.ref,
+        ref_split=args.ref_split,
+        train=args.train,
         prompts=args.prompts,
         metrics=args.metrics,
         preset=preset,

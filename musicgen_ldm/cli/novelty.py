@@ -85,17 +85,17 @@ def _measure(args: argparse.Namespace) -> None:
 
     from musicgen_ldm.bank import Bank
     from musicgen_ldm.metrics import banking, neighbours, report
-    from musicgen_ldm.metrics.clips import list_audio
+    from musicgen_ldm.metrics.clips import Source, list_audio, open_source
     from musicgen_ldm.metrics.novelty_report import write_novelty
     from musicgen_ldm.metrics.results import refuse_overwriting
     from musicgen_ldm.parallel import workers as launched_workers
 
     refuse_overwriting(args.out, allowed=args.overwrite)
     workers, cache = launched_workers(), open_cache(args)
-    gen_source = banking.Source(list_audio(args.gen), {}, args.gen)
+    gen_source = Source(list_audio(args.gen), {}, args.gen)
     given = Bank.open(args.train) if banking.is_bank(args.train) else None
-    train = None if given else banking.open_source(args.train, "train")
-    held = banking.open_source(args.heldout) if args.heldout else None
+    train = None if given else open_source(args.train, "train")
+    held = open_source(args.heldout) if args.heldout else None
     wanted = args.embedder or ((given.embedder,) if given else DEFAULT_EMBEDDERS)
     root = args.train_audio or (train.root if train else None)
     found, embedders = [], load_embedders(wanted, args, workers.device)
@@ -141,11 +141,12 @@ def _embedder(args: argparse.Namespace, default: str) -> "tuple[Embedder, Worker
 
 def _build(args: argparse.Namespace) -> None:
     from musicgen_ldm.metrics import banking
+    from musicgen_ldm.metrics.clips import open_source
 
     embedder, workers = _embedder(args, DEFAULT_EMBEDDERS[0])
     bank = banking.build_bank(
         args.bank,
-        banking.open_source(args.source, args.split),
+        open_source(args.source, args.split),
         embedder,
         open_cache(args),
         workers,
@@ -158,12 +159,13 @@ def _build(args: argparse.Namespace) -> None:
 def _extend(args: argparse.Namespace) -> None:
     from musicgen_ldm import bank as banks
     from musicgen_ldm.metrics import banking
+    from musicgen_ldm.metrics.clips import open_source
     from musicgen_ldm.metrics.neighbours import check_bank
 
     bank = banks.Bank.open(args.bank)
     embedder, workers = _embedder(args, bank.embedder)
     check_bank(bank, embedder)
-    source = banking.open_source(args.source, args.split)
+    source = open_source(args.source, args.split)
     clips = banking.embed_source(
         source, embedder, open_cache(args), workers, allow_unread=args.allow_unread
     )
@@ -182,14 +184,14 @@ def _prune(args: argparse.Namespace) -> None:
 def _query(args: argparse.Namespace) -> None:
     from musicgen_ldm.bank import Bank
     from musicgen_ldm.metrics import banking
-    from musicgen_ldm.metrics.clips import AudioFile
+    from musicgen_ldm.metrics.clips import AudioFile, Source
     from musicgen_ldm.metrics.neighbours import check_bank, nearest_clips
 
     bank = Bank.open(args.bank)
     embedder, workers = _embedder(args, bank.embedder)
     check_bank(bank, embedder)
     files = [AudioFile(str(path), path) for path in args.files]
-    source = banking.Source(files, {}, Path())
+    source = Source(files, {}, Path())
     clips = banking.embed_source(
         source, embedder, open_cache(args), workers, allow_unread=args.allow_unread
     )

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from musicgen_ldm.audio import FloatArray, Waveform, read_audio
-from musicgen_ldm.errors import AudioError
+from musicgen_ldm.errors import AudioError, MetricError
 from musicgen_ldm.measure import Health, Key, Tempo, measure_key, measure_tempo, signal_health
 from musicgen_ldm.metrics.cache import Arrays, Cache
 from musicgen_ldm.metrics.clips import AudioFile
@@ -43,6 +43,7 @@ class Analysis:
     Attributes:
         file: Id and path.
         sha256: Of the file's bytes, and of the stretch where it is not the whole file.
+        file_sha256: Of the file's bytes.
         seconds: Length.
         sample_rate: Of the file, Hz.
         health: Of the untouched signal.
@@ -53,6 +54,7 @@ class Analysis:
 
     file: AudioFile
     sha256: str
+    file_sha256: str
     seconds: float
     sample_rate: int
     health: Health
@@ -160,7 +162,7 @@ class _Run:
     def _decode(self, file: AudioFile) -> tuple[str, dict[str, FloatArray]] | Unread:
         """Hash and the windows of each embedder that has not seen the file."""
         try:
-            sha256 = content_key(file)
+            sha256 = _content_key(file, file_hash(file.path))
             lacking = [e for e in self.embedders if not self._has(self.identity(e), sha256)]
             needs_music = file.id in self.music_ids and not self._has(MUSIC, sha256)
             if not (lacking or needs_music or not self._has(SIGNAL, sha256)):
@@ -187,7 +189,8 @@ class _Run:
 
     def read(self, file: AudioFile) -> Analysis:
         """The analysis of a file that `fill` has seen."""
-        sha256 = content_key(file)
+        file_sha256 = file_hash(file.path)
+        sha256 = _content_key(file, file_sha256)
         signal = {name: value.item() for name, value in self._read(SIGNAL, sha256).items()}
         seconds, rate = signal.pop("seconds"), signal.pop("sample_rate")
         features = {}
@@ -196,7 +199,23 @@ class _Run:
         tempo, key = None, None
         if file.id in self.music_ids:
             tempo, key = _parse_music(self._read(MUSIC, sha256))
-        return Analysis(file, sha256, seconds, rate, Health(**signal), tempo, key, features)
+        health = Health(**signal)
+        return Analysis(file, sha256, file_sha256, seconds, rate, health, tempo, key, features)
+
+
+def refuse_unread(clips: Sequence[Analysis], unread: Sequence[Unread], *, allowed: bool) -> None:
+    """Refuse to go on without a file that was meant to count.
+
+    Raises:
+        MetricError: If there is one and that is not allowed, or if no file is left.
+    """
+    if unread and not clips:
+        raise MetricError(f"none of {len(unread)} files could be read ({unread[0].reason})")
+    if unread and not allowed:
+        raise MetricError(
+            f"{len(unread)} file(s) could not be read: {unread[0].reason}; "
+            "repair them or pass --allow-unread"
+        )
 
 
 def feature_identity(embedder: Embedder, preset: Preset) -> str:
@@ -221,9 +240,8 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def content_key(file: AudioFile) -> str:
+def _content_key(file: AudioFile, digest: str) -> str:
     """Hash of a file's bytes, and of the stretch where it is not the whole file."""
-    digest = file_hash(file.path)
     if file.start_s == 0 and file.duration_s is None:
         return digest
     stretch = f"{digest}:{file.start_s}:{file.duration_s}"

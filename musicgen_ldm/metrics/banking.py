@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,14 @@ import numpy as np
 from musicgen_ldm import bank as banks
 from musicgen_ldm.bank import Bank
 from musicgen_ldm.bank.reader import INDEX_FILE
-from musicgen_ldm.data.manifest import Clip
-from musicgen_ldm.metrics.analysis import Analysis, analyse
+from musicgen_ldm.metrics.analysis import Analysis, analyse, file_hash, refuse_unread
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.checks import Array
-from musicgen_ldm.metrics.clips import AudioFile, list_audio, manifest_audio
+from musicgen_ldm.metrics.clips import Source, open_source
 from musicgen_ldm.metrics.embedders import Embedder, window_starts
 from musicgen_ldm.metrics.embedders.base import identify
-from musicgen_ldm.metrics.evaluation import refuse_unread
 from musicgen_ldm.metrics.presets import V1
 from musicgen_ldm.parallel import Workers
-
-MANIFEST_NAME = "manifest.jsonl"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Training or held-out audio.
-
-    Attributes:
-        files: What to embed.
-        records: Manifest lines by id; empty for a bare folder.
-        root: Folder that entries' paths are relative to.
-    """
-
-    files: list[AudioFile]
-    records: Mapping[str, Clip]
-    root: Path
 
 
 def is_bank(path: Path) -> bool:
@@ -46,22 +26,21 @@ def is_bank(path: Path) -> bool:
     return (path / INDEX_FILE).is_file()
 
 
-def open_source(path: Path, split: str | None = None) -> Source:
-    """Audio from a manifest, from a folder with one, or from a bare folder.
+def trained_files(path: Path) -> set[str]:
+    """SHA-256 of every file of a training set.
 
     Args:
-        path: JSONL or folder.
-        split: Of a manifest; None takes every clip.
+        path: A bank, a manifest or a folder with one (its train split), or a bare folder.
 
     Raises:
         MetricError: If there is no audio.
     """
-    manifest = path if path.suffix == ".jsonl" else path / MANIFEST_NAME
-    if manifest.is_file():
-        clips = manifest_audio(manifest, split)
-        files = [file for file, _ in clips.values()]
-        return Source(files, {name: clip for name, (_, clip) in clips.items()}, manifest.parent)
-    return Source(list_audio(path), {}, path)
+    if is_bank(path):
+        return {entry["sha256"] for entry in Bank.open(path).all_entries() if "sha256" in entry}
+    source = open_source(path, "train")
+    if source.records:
+        return {clip.sha256 for clip in source.records.values()}
+    return {file_hash(file.path) for file in source.files}
 
 
 def embed_source(
@@ -106,7 +85,7 @@ def _entry(clip: Analysis, source: Source) -> dict[str, Any]:
         "path": os.path.relpath(file.path, source.root),
         "start_s": file.start_s,
         "duration_s": clip.seconds,
-        "sha256": record.sha256 if record else clip.sha256,
+        "sha256": clip.file_sha256,
         "captions": list(record.captions) if record else [],
         "licence": record.licence if record else None,
         "source": record.source if record else None,

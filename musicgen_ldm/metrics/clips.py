@@ -25,6 +25,7 @@ AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".aac", ".wma",
 )  # fmt: skip
 PROMPT_FIELDS = ("prompt", "caption", "text")
+MANIFEST_NAME = "manifest.jsonl"
 TAKE = re.compile(r"-take\d+$")
 
 
@@ -52,6 +53,21 @@ class AudioFile:
     def prompt_id(self) -> str:
         """The id without its take number."""
         return prompt_id(self.id)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of recordings.
+
+    Attributes:
+        files: What to hear.
+        records: Manifest lines by id; empty for a bare folder.
+        root: Folder that entries' paths are relative to.
+    """
+
+    files: list[AudioFile]
+    records: Mapping[str, Clip]
+    root: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +154,24 @@ def manifest_audio(path: str | Path, split: str | None = None) -> dict[str, tupl
     if not found:
         raise MetricError(f"{path}: holds no clip of split {split or 'any'}")
     return found
+
+
+def open_source(path: Path, split: str | None = None) -> Source:
+    """Audio from a manifest, from a folder with one, or from a bare folder.
+
+    Args:
+        path: JSONL or folder.
+        split: Of a manifest; None takes every clip.
+
+    Raises:
+        MetricError: If there is no audio.
+    """
+    manifest = path if path.suffix == ".jsonl" else path / MANIFEST_NAME
+    if manifest.is_file():
+        clips = manifest_audio(manifest, split)
+        files = [file for file, _ in clips.values()]
+        return Source(files, {name: clip for name, (_, clip) in clips.items()}, manifest.parent)
+    return Source(list_audio(path), {}, path)
 
 
 def read_prompts(path: str | Path) -> dict[str, Prompt]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.metrics import families, health, judging
-from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash
+from musicgen_ldm.metrics import banking, families, health, judging
+from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash, refuse_unread
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.clips import (
     AudioFile,
@@ -14,12 +14,14 @@ from musicgen_ldm.metrics.clips import (
     Prompt,
     check_pairs,
     list_audio,
+    open_source,
     read_prompts,
     recorded_prompts,
     reference_id,
 )
 from musicgen_ldm.metrics.embedders import Embedder
 from musicgen_ldm.metrics.embedders.base import identify
+from musicgen_ldm.metrics.embedders.clap import Clap
 from musicgen_ldm.metrics.request import Evaluation, EvaluationRequest
 from musicgen_ldm.metrics.results import (
     CLIPS_FILE,
@@ -51,7 +53,8 @@ def evaluate(
         MetricError: If a folder, file, prompt or pair is missing and that is not allowed.
     """
     gen_files = list_audio(request.gen)
-    ref_files = _reference_files(request.ref)
+    ref_files = _reference_files(request)
+    trained = _trained_files(request, embedders)
     prompts = read_prompts(request.prompts) if request.prompts else recorded_prompts(gen_files)
     if set(NEEDS_PROMPTS) & set(request.metrics):
         _check_prompts(request, gen_files, prompts)
@@ -65,7 +68,7 @@ def evaluate(
     ref, unread_ref = _analysed(ref_files, embedders, request, cache, workers, music_ids)
     rows = [_signal_row(clip) for clip in gen]
     evaluation = Evaluation({}, rows, gen, ref, prompts)
-    evaluation.summary = _summary(request, evaluation, embedders, [*unread, *unread_ref])
+    evaluation.summary = _summary(request, evaluation, embedders, [*unread, *unread_ref], trained)
     for embedder in embedders:
         families.score_embedder(evaluation, embedder, request)
     families.explain_missing(evaluation, embedders, request)
@@ -108,13 +111,29 @@ def _analysed(
     return clips, unread
 
 
-def _reference_files(ref: Path | None) -> list[AudioFile]:
+def _reference_files(request: EvaluationRequest) -> list[AudioFile]:
     """The reference's audio; none where there is no reference or it is statistics."""
-    if ref is None or ref.suffix != ".npz":
-        return [] if ref is None else list_audio(ref)
-    if not ref.is_file():
+    ref, split = request.ref, request.ref_split
+    source = None if ref is None or ref.suffix == ".npz" else open_source(ref, split)
+    if split and not (source and source.records):
+        raise MetricError(
+            f"{ref or 'no reference'}: has no split {split}; give --ref a manifest, or leave out "
+            "--ref-split"
+        )
+    if source:
+        return source.files
+    if ref and not ref.is_file():
         raise MetricError(f"{ref}: no such statistics file; give an .npz or a folder of audio")
     return []
+
+
+def _trained_files(
+    request: EvaluationRequest, embedders: Sequence[Embedder]
+) -> frozenset[str] | None:
+    """Hashes of the training files, None where they are not known."""
+    banks = (e.trained_on for e in embedders if isinstance(e, Clap))
+    train = request.train or next(filter(None, banks), None)
+    return None if train is None else frozenset(banking.trained_files(train))
 
 
 def _check_prompts(
@@ -127,21 +146,6 @@ def _check_prompts(
         raise PairingError(
             f"{request.prompts}: names none of the clips in {request.gen} ({ids[0]}, …); "
             "an id is a file's path inside the folder without suffix and take"
-        )
-
-
-def refuse_unread(clips: Sequence[Analysis], unread: Sequence[Unread], *, allowed: bool) -> None:
-    """Refuse to go on without a file that was meant to count.
-
-    Raises:
-        MetricError: If there is one and that is not allowed, or if no file is left.
-    """
-    if unread and not clips:
-        raise MetricError(f"none of {len(unread)} files could be read ({unread[0].reason})")
-    if unread and not allowed:
-        raise MetricError(
-            f"{len(unread)} file(s) could not be read: {unread[0].reason}; "
-            "repair them or pass --allow-unread"
         )
 
 
@@ -165,9 +169,11 @@ def _summary(
     evaluation: Evaluation,
     embedders: Sequence[Embedder],
     unread: Sequence[Unread],
+    trained: frozenset[str] | None,
 ) -> dict[str, Any]:
     gen, ref = evaluation.gen, evaluation.ref
     gen_hashes, ref_hashes = [c.sha256 for c in gen], {c.sha256 for c in ref}
+    gen_files, ref_files = ({clip.file_sha256 for clip in clips} for clips in (gen, ref))
     seconds = [c.seconds for c in gen]
     unheard = set(evaluation.prompts) - {c.file.prompt_id for c in gen}
     present = {
@@ -176,7 +182,10 @@ def _summary(
         "SILENT_CLIPS": any("silent" in c.health.faults for c in gen),
         "CLIPPED_CLIPS": any("clipped" in c.health.faults for c in gen),
         "DUPLICATE_CLIPS": len(set(gen_hashes)) < len(gen_hashes),
-        "REFERENCE_OVERLAP": bool(ref_hashes & set(gen_hashes)),
+        "REFERENCE_OVERLAP": bool(ref_files & gen_files),
+        "TRAINING_OVERLAP": trained is not None and bool(trained & gen_files),
+        "REFERENCE_TRAINED": trained is not None and bool(trained & ref_files),
+        "TRAINING_UNKNOWN": trained is None,
         "MIXED_DURATIONS": max(seconds) > (1 + DURATION_SPREAD) * min(seconds),
     }
     return {
@@ -185,6 +194,8 @@ def _summary(
         "n_prompts": len(evaluation.prompts),
         "gen_sha256": identify(sorted(gen_hashes)),
         "ref_sha256": _reference_hash(request.ref, ref_hashes),
+        "train_sha256": None if trained is None else identify(sorted(trained)),
+        "n_train_files": None if trained is None else len(trained),
         "unread": [entry.file.id for entry in unread] or None,
         "preset": request.preset.name,
         "seed": request.seed,

@@ -176,7 +176,9 @@ def nearest_clips(
         ]  # fmt: skip
         best = _one_a_clip(candidates)
         found.append(
-            ClipNovelty(clip, [n for n, _ in best], [s for _, s in best], clip.sha256 in copies)
+            ClipNovelty(
+                clip, [n for n, _ in best], [s for _, s in best], clip.file_sha256 in copies
+            )
         )
     return found
 

@@ -33,7 +33,10 @@ class EvaluationRequest:
 
     Attributes:
         gen: Folder of generated audio.
-        ref: Folder of reference audio, an .npz of statistics, or None.
+        ref: Folder or manifest of reference audio, an .npz of statistics, or None.
+        ref_split: Only clips of this split of the reference's manifest; None takes every clip.
+        train: What the system was trained on: folder, manifest or bank. None: the bank of an
+            embedder's checkpoint, if one carries it.
         prompts: JSONL, or None to use the records beside the files.
         metrics: Families of `METRICS`.
         preset: Conventions.
@@ -44,6 +47,8 @@ class EvaluationRequest:
 
     gen: Path
     ref: Path | None = None
+    ref_split: str | None = None
+    train: Path | None = None
     prompts: Path | None = None
     metrics: tuple[str, ...] = METRICS
     preset: Preset

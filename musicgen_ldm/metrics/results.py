@@ -31,6 +31,8 @@ WARNINGS = {
     "DUPLICATE_CLIPS": "some generated files are equal, byte for byte",
     "REFERENCE_OVERLAP": "some generated files are in the reference, byte for byte",
     "TRAINING_OVERLAP": "some generated files are in the training set, byte for byte",
+    "REFERENCE_TRAINED": "some reference files are in the training set, byte for byte",
+    "TRAINING_UNKNOWN": "overlap with training data was not looked for; give --train",
     "FLOOR_NOT_BEATEN": "the score does not beat shuffled prompts",
     "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
 }

@@ -11,9 +11,11 @@ import pytest
 import soundfile
 from synthetic_music import RATE, melody, write_folder
 
+from musicgen_ldm.bank import build
+from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import ConfigError, MetricError, OutputError
 from musicgen_ldm.metrics import evaluation, report
-from musicgen_ldm.metrics.analysis import feature_identity
+from musicgen_ldm.metrics.analysis import feature_identity, file_hash
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.card import BEGIN, update_card
 from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
@@ -164,6 +166,57 @@ def test_silence_refuses_distances(score, audio, tmp_path):
 def test_overlap_with_the_reference_is_seen(score):
     assert "REFERENCE_OVERLAP" in score("ref").summary["warnings"]
     assert score("ref").metrics["fad.logmel.v1"].details["plain"] < 1e-12
+
+
+def test_overlap_with_the_training_data_is_seen_or_said_to_be_unknown(score, audio, tmp_path):
+    train = tmp_path / "train"
+    train.mkdir()
+    shutil.copy(audio / "gen" / "clip03.wav", train / "another name.wav")
+    shutil.copy(audio / "ref" / "clip05.wav", train)
+    found = score(train=train, metrics=("health",)).summary
+    assert {"TRAINING_OVERLAP", "REFERENCE_TRAINED"} <= set(found["warnings"])
+    assert found["n_train_files"] == 2
+    assert not [c for c in score(train=audio / "noisy").summary["warnings"] if "TRAIN" in c]
+    unknown = score(metrics=("health",)).summary
+    assert "TRAINING_UNKNOWN" in unknown["warnings"]
+    assert unknown["train_sha256"] is None
+
+
+def test_the_bank_beside_a_clap_tells_its_training_data(score, audio, tmp_path, tiny_folder):
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(tiny_folder, checkpoint)
+    entry = {"id": "a", "sha256": file_hash(audio / "gen" / "clip00.wav")}
+    build(checkpoint / "novelty", [([1.0], entry)], embedder="x", identity="x", dim=1)
+    found = score(embedders=(load_embedder(f"clap:{checkpoint}"),), metrics=("health",)).summary
+    assert "TRAINING_OVERLAP" in found["warnings"]
+    assert "REFERENCE_TRAINED" not in found["warnings"]
+
+
+def test_the_reference_may_be_a_split_of_a_manifest(score, audio, tmp_path):
+    tags = Tags(genre="test")
+    write_manifest(
+        tmp_path / "manifest.jsonl",
+        [
+            Clip(
+                id=f"clip{i:02d}", path=str(audio / "ref" / f"clip{i:02d}.wav"), start_s=0.5,
+                sha256=file_hash(audio / "ref" / f"clip{i:02d}.wav"), duration_s=2.0,
+                sample_rate=RATE, captions=("x",), tags=tags, beats_s=(), downbeats_s=(),
+                split="test" if i < 9 else "train", licence="CC0-1.0", source="x", attribution="x",
+            )
+            for i in range(12)
+        ],
+    )  # fmt: skip
+    found = score(ref=tmp_path / "manifest.jsonl", ref_split="test", train=tmp_path)
+    assert found.summary["n_ref"] == 9
+    assert [clip.seconds for clip in found.ref] == [2.0] * 9
+    assert "REFERENCE_TRAINED" not in found.summary["warnings"]
+    everything = score(ref=tmp_path, train=tmp_path).summary
+    assert everything["n_ref"] == 12
+    assert "REFERENCE_TRAINED" in everything["warnings"]
+    with pytest.raises(MetricError, match="holds no clip of split dev"):
+        score(ref=tmp_path, ref_split="dev")
+    with pytest.raises(MetricError, match="ref: has no split test; give --ref a manifest"):
+        score(ref_split="test")
 
 
 def test_unreadable_files_stop_the_run_unless_allowed(score, audio, tmp_path):

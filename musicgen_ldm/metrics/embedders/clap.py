@@ -7,6 +7,7 @@ import torch
 
 from musicgen_ldm.audio import FloatArray
 from musicgen_ldm.checkpoint import parts
+from musicgen_ldm.checkpoint.writing import BANK_FOLDER
 from musicgen_ldm.data.feature_store import weights_digest
 from musicgen_ldm.errors import CheckpointError
 from musicgen_ldm.metrics.embedders.base import Features, identify
@@ -21,11 +22,13 @@ class Clap:
         clap: Model, tokenizer and feature extractor.
         name: E.g. "clap-pocket".
         weights: Hash of the weights.
+        trained_on: Bank of the training clips, where its checkpoint carries one.
     """
 
     clap: ClapEmbedder
     name: str
     weights: str
+    trained_on: Path | None = None
 
     @property
     def identity(self) -> str:
@@ -74,4 +77,5 @@ def load_clap(folder: Path, name: str, device: str) -> Clap:
     if clap.feature_extractor is None:
         raise CheckpointError(f"{folder}: holds no feature_extractor/; give a CLAP that hears")
     model = clap.model.float().eval().requires_grad_(False).to(device)  # stored half precision
-    return Clap(clap, name, weights_digest(model))
+    bank = folder / BANK_FOLDER
+    return Clap(clap, name, weights_digest(model), bank if bank.is_dir() else None)
