@@ -15,10 +15,11 @@ stored rows, so results do not depend on device or block size.
 """
 
 from musicgen_ldm.bank.reader import Bank, Entry, Neighbour, track_hash, track_of
-from musicgen_ldm.bank.threshold import novelty_threshold
+from musicgen_ldm.bank.threshold import MIN_CALIBRATION, novelty_threshold
 from musicgen_ldm.bank.writer import build, extend, prune
 
 __all__ = [
+    "MIN_CALIBRATION",
     "Bank",
     "Entry",
     "Neighbour",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from musicgen_ldm.metrics.cache import Cache
     from musicgen_ldm.metrics.embedders import Embedder
     from musicgen_ldm.metrics.request import Evaluation, EvaluationRequest
+    from musicgen_ldm.parallel import Workers
 
 HELP = "measure a folder of generated audio"
 EXIT_FAILED_CHECK = 1
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if args.is_splits is not None:
         preset = replace(preset, is_splits=args.is_splits)
     workers = launched_workers()
-    embedders = load_embedders(args.embedder or preset.embedders, args, workers.device)
+    embedders = load_embedders(args.embedder or preset.embedders, args, workers)
     request = EvaluationRequest(
         gen=args.gen,
         ref=args.ref,
@@ -146,13 +147,22 @@ def _publish(found: "Evaluation", args: argparse.Namespace) -> int:
 
 
 def load_embedders(
-    wanted: tuple[str, ...], args: argparse.Namespace, device: str
+    wanted: tuple[str, ...], args: argparse.Namespace, workers: "Workers"
 ) -> "list[Embedder]":
     """The embedders of the named kinds on the chosen device."""
     from musicgen_ldm.metrics import embedders
 
-    chosen = device if args.device == "auto" else args.device
-    return embedders.load_embedders(wanted, device=chosen, offline=args.offline)
+    device = chosen_device(args, workers)
+    return embedders.load_embedders(wanted, device=device, offline=args.offline)
+
+
+def chosen_device(args: argparse.Namespace, workers: "Workers") -> str:
+    """The device of the options; "auto" is that of this worker."""
+    if args.device == "auto":
+        return workers.device
+    from musicgen_ldm.pipeline.musicldm import choose_device
+
+    return str(choose_device(args.device))
 
 
 def print_warnings(codes: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from musicgen_ldm.cli.evaluate import (
     add_shared_arguments,
+    chosen_device,
     load_embedders,
     names,
     open_cache,
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--heldout", type=Path, metavar="DIR|JSONL", help="like --train, but not trained on"
+    )
+    parser.add_argument(
+        "--heldout-split", metavar="SPLIT", help="of its manifest (default: every clip)"
     )
     parser.add_argument(
         "--train-audio", type=Path, metavar="DIR", help="where a bank's audio lies, for listening"
@@ -95,10 +99,10 @@ def _measure(args: argparse.Namespace) -> None:
     gen_source = Source(list_audio(args.gen), {}, args.gen)
     given = Bank.open(args.train) if banking.is_bank(args.train) else None
     train = None if given else open_source(args.train, "train")
-    held = open_source(args.heldout) if args.heldout else None
+    held = open_source(args.heldout, args.heldout_split) if args.heldout else None
     wanted = args.embedder or ((given.embedder,) if given else DEFAULT_EMBEDDERS)
     root = args.train_audio or (train.root if train else None)
-    found, embedders = [], load_embedders(wanted, args, workers.device)
+    found, embedders = [], load_embedders(wanted, args, workers)
     for embedder in embedders:
         options = {"allow_unread": args.allow_unread}
         gen = banking.embed_source(gen_source, embedder, cache, workers, **options)
@@ -110,7 +114,12 @@ def _measure(args: argparse.Namespace) -> None:
         if not workers.is_main:
             continue
         one = neighbours.measure_novelty(
-            gen, bank, embedder, heldout=heldout, device=workers.device, seed=args.seed
+            gen,
+            bank,
+            embedder,
+            heldout=heldout,
+            device=chosen_device(args, workers),
+            seed=args.seed,
         )
         neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
         found.append(one)
@@ -136,7 +145,7 @@ def _embedder(args: argparse.Namespace, default: str) -> "tuple[Embedder, Worker
     wanted = args.bank_embedder or (default,)
     if len(wanted) != 1:
         raise MetricError("a bank has one embedder; build one bank for each")
-    return load_embedders(wanted, args, workers.device)[0], workers
+    return load_embedders(wanted, args, workers)[0], workers
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -195,7 +204,7 @@ def _query(args: argparse.Namespace) -> None:
     clips = banking.embed_source(
         source, embedder, open_cache(args), workers, allow_unread=args.allow_unread
     )
-    for found in nearest_clips(clips, bank, embedder, device=workers.device):
+    for found in nearest_clips(clips, bank, embedder, device=chosen_device(args, workers)):
         neighbours = [{"similarity": n.similarity, **n.entry} for n in found.neighbours[: args.k]]
         print(json.dumps({"path": found.clip.file.id, "neighbours": neighbours},
                          ensure_ascii=False))  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.bank import Bank, Neighbour
+from musicgen_ldm.bank import MIN_CALIBRATION, Bank, Neighbour, novelty_threshold
+from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.errors import AudioError, MetricError
 from musicgen_ldm.metrics import alignment, novelty
 from musicgen_ldm.metrics.analysis import Analysis
@@ -21,6 +22,7 @@ NUM_NEIGHBOURS = 5  # in the table, of different clips
 WINDOW_CANDIDATES = 4 * NUM_NEIGHBOURS  # rows searched a window; several may be of one clip
 BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
 NULL_PAIRS = 40  # unrelated pairs that show what alignment reaches by style alone
+MIN_NULL_PAIRS = 20  # fewer have no 95 % quantile
 SECOND_OPINIONS = 200  # clips, most similar first; more where more exceed a threshold
 NULL_QUANTILE = 0.95
 
@@ -69,6 +71,7 @@ class Novelty:
 
     Attributes:
         embedder: Its name.
+        window_s: Length of a match.
         metrics: Without embedder and preset in the name.
         curves: Survival curves by name, over `novelty.CURVE`.
         clips: By generated clip.
@@ -76,6 +79,7 @@ class Novelty:
     """
 
     embedder: str
+    window_s: float
     metrics: Results
     curves: dict[str, list[float]]
     clips: list[ClipNovelty]
@@ -117,9 +121,17 @@ def measure_novelty(
         heldout: Clips of the same kind that were not trained on.
         device: Of the search.
         seed: Of the training rows in the baseline.
+
+    Raises:
+        MetricError: If the bank is of another embedder, or a held-out clip is in it.
     """
     check_bank(bank, embedder)
     copies = {entry.get("sha256") for entry in bank.all_entries()}
+    if trained := [clip.file.id for clip in heldout or () if clip.file_sha256 in copies]:
+        raise MetricError(
+            f"{len(trained)} of {len(heldout or ())} held-out clips were trained on "
+            f"({trained[0]}, …); leave them out, or name a --heldout-split of the manifest"
+        )
     clips = nearest_clips(gen, bank, embedder, copies, device)
     nearest = np.array([clip.nearest for clip in clips])
     num_windows = int(np.median([len(clip.features[embedder.name].frames) for clip in gen]))
@@ -127,19 +139,60 @@ def measure_novelty(
     held = None
     if heldout:
         held = np.array([c.nearest for c in nearest_clips(heldout, bank, embedder, device=device)])
-    scores = novelty.evaluate(nearest, train_train=train, heldout_train=held)
+    metrics = _ratios(nearest, train, held, novelty_threshold(bank, device), len(bank))
     exact = sum(clip.is_exact_copy for clip in clips)
-    sizes = {"n_gen": len(clips), "n_ref": len(bank)}
-    metrics = {name: result(estimate, **sizes) for name, estimate in scores.items()}
     codes = ("TRAINING_OVERLAP",) if exact else ()
-    metrics["exact_copies"] = result(float(exact), **sizes, warnings=codes)
+    metrics["exact_copies"] = result(
+        float(exact), n_gen=len(clips), n_ref=len(bank), warnings=codes
+    )
     curves = {"generated": nearest, "train against train": train, "held-out against train": held}
     return Novelty(
         embedder.name,
+        embedder.window_s,
         metrics,
         {k: novelty.survival_curve(v).tolist() for k, v in curves.items() if v is not None},
         clips,
     )
+
+
+def _ratios(
+    nearest: Array, train: Array | None, held: Array | None, calibrated: Threshold, num_rows: int
+) -> Results:
+    """Ratios, baselines and excesses by name; what is not there is null with its reason.
+
+    A baseline says nothing of the generated clips, so it rests on none of them.
+    """
+    thresholds = dict(novelty.THRESHOLDS)
+    if calibrated.is_calibrated:
+        thresholds[novelty.CALIBRATED] = calibrated.similarity
+    scores = novelty.evaluate(nearest, train_train=train, heldout_train=held, thresholds=thresholds)
+    reasons = {
+        "train_train": "the training set is one recording, so none is left to compare with",
+        "heldout_train": "no held-out music; give --heldout",
+    }
+    uncalibrated = f"needs {MIN_CALIBRATION} training clips with another recording beside them"
+    sizes = {"sim_aa": (len(nearest), num_rows)}
+    for name, baseline in (("train_train", train), ("heldout_train", held)):
+        size = 0 if baseline is None else len(baseline)
+        sizes |= {name: (0, size), f"excess_{name}": (len(nearest), size)}
+    found: Results = {}
+    for tag in (*novelty.THRESHOLDS, novelty.CALIBRATED):
+        reached = [scores[name].value for b in reasons if (name := f"{b}@{tag}") in scores]
+        is_saturated = any(share > novelty.SATURATED_SHARE for share in reached)
+        for kind, (n_gen, n_ref) in sizes.items():
+            name = f"{kind}@{tag}"
+            if name not in scores:
+                reason = reasons.get(kind.removeprefix("excess_"), "")
+                found[name] = refused(reason if tag in thresholds else uncalibrated)
+                continue
+            found[name] = result(
+                scores[name],
+                n_gen=n_gen,
+                n_ref=n_ref,
+                warnings=("BASELINE_SATURATED",) if is_saturated and n_gen else (),
+                details={"threshold": thresholds[tag]},
+            )
+    return found
 
 
 def nearest_clips(
@@ -241,7 +294,7 @@ def add_second_opinions(found: Novelty, root: Path | None, rng: np.random.Genera
         reason = "no training audio to listen to; give --train-audio"
         found.metrics |= {f"{name}_aligned": refused(reason) for name in names}
         return
-    flagged = sum(clip.nearest > min(novelty.THRESHOLDS) for clip in found.clips)
+    flagged = sum(clip.nearest > min(novelty.THRESHOLDS.values()) for clip in found.clips)
     ranked = sorted(found.clips, key=lambda clip: -clip.nearest)
     ranked = ranked[: max(flagged, SECOND_OPINIONS)]
     for clip in ranked:
@@ -281,7 +334,9 @@ def _aligned(
     found.null_opinion[name] = limit
     above = sum(clip.opinion[name].similarity > limit for clip in judged)
     share = novelty.wilson_interval(above, len(judged))
-    return result(share, n_gen=len(judged), n_ref=len(null), details={"null_95": limit})
+    codes = ("FEW_PAIRS",) if len(null) < MIN_NULL_PAIRS else ()
+    sizes = {"n_gen": len(judged), "n_ref": len(null)}
+    return result(share, **sizes, warnings=codes, details={"null_95": limit})
 
 
 def _opinion(clip: Analysis, neighbour: Neighbour, root: Path) -> dict[str, alignment.Alignment]:
@@ -293,15 +348,21 @@ def _opinion(clip: Analysis, neighbour: Neighbour, root: Path) -> dict[str, alig
         return {}
 
 
-def training_audio(neighbour: Neighbour, root: Path) -> Waveform:
+def training_audio(neighbour: Neighbour, root: Path, *, window_s: float | None = None) -> Waveform:
     """The sound of a bank's entry.
+
+    Args:
+        neighbour: Found in the bank.
+        root: Folder that the bank's paths are relative to.
+        window_s: Length of the matched window, to hear that alone; None: the whole clip.
 
     Raises:
         AudioError: If its file is not under `root`.
     """
     entry = neighbour.entry
-    return read_audio(
-        root / entry["path"],
-        start_s=entry.get("start_s") or 0.0,
-        duration_s=entry.get("duration_s"),
-    )
+    start_s, duration_s = entry.get("start_s") or 0.0, entry.get("duration_s")
+    if window_s is not None:
+        offset_s = entry.get("window_s", 0.0)
+        start_s += offset_s
+        duration_s = min(window_s, np.inf if duration_s is None else duration_s - offset_s)
+    return read_audio(root / entry["path"], start_s=start_s, duration_s=duration_s)

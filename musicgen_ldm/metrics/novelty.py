@@ -5,7 +5,8 @@ Goal: the paper's measure of plagiarism (Chen et al. 2023), with what is needed 
 Conventions: `nearest` (n,) is each clip's largest cosine to any training clip, from an exact
 search. A threshold is exceeded strictly. The ratio means nothing alone, because neighbours of
 one style are near anyway: report it beside the same number for the training set against itself
-(own recording left out) and for held-out recordings against the training set.
+(own recording left out) and for held-out recordings against the training set. Where more than
+`SATURATED_SHARE` of a baseline exceeds a threshold, the ratio cannot tell a copy from the style.
 
 Metrics:
     similarity_ratio    SIM_AA@τ, the share of clips whose nearest similarity exceeds τ (Wilson)
@@ -13,7 +14,7 @@ Metrics:
     excess              a ratio minus a baseline's ratio, with an interval: copying beyond style
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,9 @@ from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
 
-THRESHOLDS = (PUBLISHED_THRESHOLD, 0.95)  # SIM_AA@90 and @95 of the paper
+THRESHOLDS = {"90": PUBLISHED_THRESHOLD, "95": 0.95}  # SIM_AA@90 and @95 of the paper
+CALIBRATED = "calibrated"  # the threshold that a bank's own recordings set
+SATURATED_SHARE = 0.5
 CURVE = tuple(round(i / 100, 2) for i in range(101))  # τ of the survival curve
 
 
@@ -72,7 +75,7 @@ def evaluate(
     *,
     train_train: npt.ArrayLike | None = None,
     heldout_train: npt.ArrayLike | None = None,
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: Mapping[str, float] = THRESHOLDS,
 ) -> dict[str, Estimate]:
     """Ratios at each threshold, the baselines' ratios and the excess over each.
 
@@ -80,19 +83,18 @@ def evaluate(
         nearest: (n,) generated against training.
         train_train: (m,) training against training, own recording left out.
         heldout_train: (h,) held-out recordings against training.
-        thresholds: τ.
+        thresholds: τ by name.
 
     Returns:
-        sim_aa@90, sim_aa@95 (τ in percent), then train_train@…, heldout_train@… and their
+        sim_aa@90, sim_aa@95 (by name), then train_train@…, heldout_train@… and their
         excess_…@… where given.
     """
     scores: dict[str, Estimate] = {}
     baselines = {"train_train": train_train, "heldout_train": heldout_train}
-    for threshold in thresholds:
-        tag = f"@{100 * threshold:g}"
-        scores[f"sim_aa{tag}"] = similarity_ratio(nearest, threshold)
+    for tag, threshold in thresholds.items():
+        scores[f"sim_aa@{tag}"] = similarity_ratio(nearest, threshold)
         for name, baseline in baselines.items():
             if baseline is not None:
-                scores[f"{name}{tag}"] = similarity_ratio(baseline, threshold)
-                scores[f"excess_{name}{tag}"] = excess(nearest, baseline, threshold)
+                scores[f"{name}@{tag}"] = similarity_ratio(baseline, threshold)
+                scores[f"excess_{name}@{tag}"] = excess(nearest, baseline, threshold)
     return scores

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.audio import read_audio
+from musicgen_ldm.bank import Neighbour
 from musicgen_ldm.errors import AudioError
 from musicgen_ldm.metrics.alignment import Alignment
 from musicgen_ldm.metrics.neighbours import ClipNovelty, Novelty, training_audio
@@ -108,10 +109,7 @@ def _pairs(one: Novelty, root: Path | None) -> str:
     note = f"<p>19 of 20 unrelated pairs stay below {escape(null)}.</p>" if null else ""
     header = ["generated", "listen", "similarity", "training clip", "listen", "second opinion",
               "caption", "licence", "attribution"]  # fmt: skip
-    rows = [
-        _pair(clip, root, one.null_opinion, has_player=i < SHOWN_PAIRS)
-        for i, clip in enumerate(ranked)
-    ]
+    rows = [_pair(clip, one, root, has_player=i < SHOWN_PAIRS) for i, clip in enumerate(ranked)]
     return note + html_table(header, rows)
 
 
@@ -122,18 +120,19 @@ def _opinion(name: str, found: Alignment, limit: float | None) -> str:
     return f"<b>{text}</b>" if limit is not None and found.similarity > limit else text
 
 
-def _pair(
-    clip: ClipNovelty, root: Path | None, null: Mapping[str, float], *, has_player: bool
-) -> list[str]:
+def _pair(clip: ClipNovelty, one: Novelty, root: Path | None, *, has_player: bool) -> list[str]:
+    """A row; the players hold the stretches that are alike, and no more."""
     nearest = clip.neighbours[0]
     entry = nearest.entry
     opinion = "<br>".join(
-        _opinion(name, found, null.get(name)) for name, found in clip.opinion.items()
+        _opinion(name, found, one.null_opinion.get(name)) for name, found in clip.opinion.items()
     )
     sounds = ["", ""]
     if has_player:
-        sounds[0] = player(read_audio(clip.clip.file.path))
-        sounds[1] = _training_player(clip, root)
+        start_s = clip.starts_s[0]
+        heard = read_audio(clip.clip.file.path, start_s=start_s, duration_s=one.window_s)
+        sounds[0] = f"{player(heard)}<br>from {start_s:.1f} s"
+        sounds[1] = _training_player(nearest, one.window_s, root)
     mark = " <b>same file</b>" if clip.is_exact_copy else ""
     return [
         escape(clip.clip.file.id) + mark,
@@ -148,10 +147,11 @@ def _pair(
     ]
 
 
-def _training_player(clip: ClipNovelty, root: Path | None) -> str:
+def _training_player(nearest: Neighbour, window_s: float, root: Path | None) -> str:
     if root is None:
         return "give --train-audio"
     try:
-        return player(training_audio(clip.neighbours[0], root))
+        sound = training_audio(nearest, root, window_s=window_s)
     except AudioError as error:
         return escape(str(error))
+    return f"{player(sound)}<br>from {nearest.entry.get('window_s', 0.0):.1f} s"

@@ -33,6 +33,8 @@ WARNINGS = {
     "TRAINING_OVERLAP": "some generated files are in the training set, byte for byte",
     "REFERENCE_TRAINED": "some reference files are in the training set, byte for byte",
     "TRAINING_UNKNOWN": "overlap with training data was not looked for; give --train",
+    "BASELINE_SATURATED": "most music that is no copy exceeds this threshold too: it tells nothing",
+    "FEW_PAIRS": "so few pairs that what they show is rough",
     "FLOOR_NOT_BEATEN": "the score does not beat shuffled prompts",
     "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
 }

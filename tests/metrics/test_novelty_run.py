@@ -1,7 +1,10 @@
 """Novelty from folders to report: planted copies, baselines, banks and the command line."""
 
 import argparse
+import base64
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,15 +18,21 @@ from musicgen_ldm.bank import Bank
 from musicgen_ldm.cli import evaluate as evaluate_verb
 from musicgen_ldm.cli import novelty as novelty_verb
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
-from musicgen_ldm.errors import MetricError, OutputError
-from musicgen_ldm.metrics import report
+from musicgen_ldm.errors import MetricError, OutputError, RequestError
+from musicgen_ldm.metrics import plots, report
 from musicgen_ldm.metrics.analysis import file_hash
+from musicgen_ldm.parallel import Workers
 
 
 def call(verb, *words):
     parser = argparse.ArgumentParser()
     verb.add_arguments(parser)
     return verb.run(parser.parse_args([str(word) for word in words]))
+
+
+def decoded(sound):
+    """Samples of a player's MP3."""
+    return soundfile.read(io.BytesIO(base64.b64decode(sound)))[0]
 
 
 @pytest.fixture
@@ -71,6 +80,11 @@ def test_planted_copies_are_found_and_named(novelty, train, tmp_path, audio):
     assert nearest["licence"] == "CC-BY-4.0"
     assert nearest["attribution"] == "Composer 2"
     assert nearest["captions"] == ["melody 2"]
+    for name in ("sim_aa", "train_train", "heldout_train", "excess_heldout_train"):
+        assert "needs 100" in record["metrics"][f"{name}@calibrated.chroma.v1"]["reason"]
+    for name in ("heldout_train", "excess_heldout_train"):
+        assert "give --heldout" in record["metrics"][f"{name}@90.chroma.v1"]["reason"]
+    assert record["metrics"]["train_train@90.chroma.v1"]["n_gen"] == 0
     null = record["metrics"]["mel_aligned.chroma.v1"]["details"]["null_95"]
     assert by_id["mixed"]["second_opinion"]["mel"]["similarity"] > null
     assert by_id["clip00"]["second_opinion"]["mel"]["similarity"] < 0.7
@@ -102,6 +116,34 @@ def test_baselines_show_what_style_alone_reaches(novelty, tmp_path):
     assert len(curves["generated"]) == len(curves["threshold"]) == 101
 
 
+def test_a_threshold_that_style_alone_exceeds_is_marked(novelty, tmp_path):
+    """Spectra of one style are all alike: 0.90 tells nothing, what the bank itself sets does."""
+    for name, first, count in (("train", 0, 120), ("gen", 200, 12), ("held", 300, 12)):
+        folder = tmp_path / name
+        write_folder(folder, {f"c{i:03d}": melody(first + i, seconds=2) for i in range(count)})
+    novelty("--gen", tmp_path / "gen", "--train", tmp_path / "train", "--embedder", "logmel",
+            "--heldout", tmp_path / "held", "--out", tmp_path / "run")  # fmt: skip
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    metrics = record["metrics"]
+    assert metrics["heldout_train@90.logmel.v1"]["value"] == 1
+    for name in ("sim_aa@90", "excess_heldout_train@90"):
+        assert metrics[f"{name}.logmel.v1"]["warnings"] == ["BASELINE_SATURATED"]
+    assert "BASELINE_SATURATED" in record["summary"]["warnings"]
+    own = metrics["sim_aa@calibrated.logmel.v1"]
+    assert own["details"]["threshold"] > 0.95
+    assert own["warnings"] == []
+    assert metrics["train_train@calibrated.logmel.v1"]["value"] < 0.3
+
+
+def test_held_out_clips_that_were_trained_on_are_refused(novelty, train, audio, tmp_path):
+    words = ("--gen", audio / "gen", "--train", train, "--embedder", "chroma", "--heldout", train)
+    with pytest.raises(MetricError, match=r"8 of 10 held-out clips were trained on \(clip00"):
+        novelty(*words, "--out", tmp_path / "run")
+    novelty(*words, "--heldout-split", "test", "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["metrics"]["heldout_train@90.chroma.v1"]["n_ref"] == 2
+
+
 def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
     folder = tmp_path / "bank"
     novelty("bank", "build", folder, "--train", train, "--embedder", "chroma")
@@ -128,6 +170,24 @@ def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
     with pytest.raises(OutputError, match="pass --overwrite"):  # before anything is read
         novelty("--gen", tmp_path / "nowhere", "--train", folder, "--out", tmp_path / "lost")
     assert "give --train-audio" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_players_hold_the_stretches_that_are_alike(novelty, tmp_path):
+    """Both players begin where the match begins, and last as long."""
+    tune = melody(1, seconds=6)
+    write_folder(tmp_path / "train", {"a": tune, "b": melody(2, seconds=6)})
+    copied = np.concatenate([melody(3, seconds=6), tune[RATE * 3 :]])
+    write_folder(tmp_path / "gen", {"c": copied})
+    novelty("--gen", tmp_path / "gen", "--train", tmp_path / "train", "--embedder", "chroma-3s",
+            "--out", tmp_path / "run")  # fmt: skip
+    page = (tmp_path / "run" / "report.html").read_text()
+    found = re.findall(r"base64,([^\"]+)\"></audio><br>from ([\d.]+) s", page)
+    assert [start for _, start in found] == ["6.0", "3.0"]
+    heard = [decoded(sound) for sound, _ in found]
+    for samples in heard:
+        assert len(samples) / plots.PLAYER_RATE == pytest.approx(3, abs=0.1)
+    length = min(map(len, heard))
+    assert np.corrcoef(heard[0][:length], heard[1][:length])[0, 1] > 0.99
 
 
 def test_banks_of_another_embedder_are_refused(novelty, train, tmp_path):
@@ -175,3 +235,21 @@ def test_an_all_silent_folder_fails(tmp_path, cache, capsys):
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["metrics"]["silent_share.v1"]["value"] == 1
     assert record["metrics"]["loudness_lufs.v1"]["reason"] == "all clips are silent"
+
+
+def test_the_search_runs_on_the_device_of_the_options(novelty, train, audio, tmp_path, monkeypatch):
+    devices = []
+    search = Bank.search
+
+    def recorded(*args, device, **options):
+        devices.append(device)
+        return search(*args, device=device, **options)
+
+    monkeypatch.setattr(Bank, "search", recorded)
+    monkeypatch.setattr(Workers, "device", "a worker's")
+    novelty("--gen", audio / "gen", "--train", train, "--embedder", "chroma",
+            "--device", "cpu", "--out", tmp_path / "run")  # fmt: skip
+    assert set(devices) == {"cpu"}
+    with pytest.raises(RequestError, match="device 'nowhere' cannot be used here"):
+        novelty("--gen", audio / "gen", "--train", train, "--embedder", "chroma",
+                "--device", "nowhere", "--out", tmp_path / "other")  # fmt: skip
