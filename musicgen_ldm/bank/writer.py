@@ -55,9 +55,37 @@ def build(
 
 
 def extend(bank: Bank, rows: Iterable[tuple[npt.ArrayLike, Mapping[str, Any]]]) -> Bank:
-    """Add (embedding, entry) pairs; returns the bank with the new shards."""
-    added = _write_shards(bank.folder, rows, bank.dim, number=_next_number(bank.folder))
+    """Add the (embedding, entry) pairs that the bank lacks; returns the bank with the new shards.
+
+    A row is the same window of the same file, or of the same id where no hash is known.
+
+    Raises:
+        MetricError: If an embedding or entry is unusable, or an id is already that of another clip.
+    """
+    ids, held = set(), set()
+    for entry in bank.all_entries():
+        ids.add(track_hash(entry["id"]))
+        held.add(_row_hash(entry))
+
+    def lacking() -> Iterator[tuple[npt.ArrayLike, Mapping[str, Any]]]:
+        for embedding, entry in rows:
+            if _row_hash(entry) in held:
+                continue
+            if track_hash(str(entry.get("id"))) in ids:
+                raise MetricError(
+                    f"{bank.folder}: holds another clip called {entry['id']}; prune it first, or "
+                    "rename the new one"
+                )
+            yield embedding, entry
+
+    added = _write_shards(bank.folder, lacking(), bank.dim, number=_next_number(bank.folder))
     return _commit(bank, [*bank.shards, *added])
+
+
+def _row_hash(entry: Mapping[str, Any]) -> int:
+    """A stable 64-bit number for what a row was made from."""
+    sound = entry.get("sha256") or entry.get("id")
+    return track_hash(repr((sound, entry.get("start_s"), entry.get("window_s"))))
 
 
 def prune(bank: Bank, tracks: Sequence[str]) -> tuple[Bank, int]:

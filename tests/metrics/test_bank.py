@@ -116,6 +116,24 @@ def test_reopened_and_extended(bank, vectors):
     assert [e["id"] for e in longer.all_entries()][-1] == "clip-301"
 
 
+def test_extending_twice_adds_once(bank):
+    def windows(sha256, starts):
+        return [
+            (np.eye(16)[i], {"id": "new", "sha256": sha256, "window_s": start})
+            for i, start in enumerate(starts)
+        ]
+
+    once = banks.extend(bank, windows("a", (0.0, 10.0)))
+    assert len(once) == 302
+    assert banks.extend(once, windows("a", (0.0, 10.0))) == once
+    assert len(list(bank.folder.glob("shard-*.npy"))) == 2 * len(once.shards)
+    moved = [(vector, {**entry, "id": "moved"}) for vector, entry in windows("a", (0.0,))]
+    assert banks.extend(once, moved) == once  # the same file under another name
+    with pytest.raises(MetricError, match=r"holds another clip called new; prune it first"):
+        banks.extend(once, windows("b", (0.0,)))
+    assert len(banks.Bank.open(bank.folder)) == 302
+
+
 def test_pruned_tracks_are_gone_from_rows_entries_and_disk(bank, vectors):
     smaller, removed = banks.prune(bank, ["track-2", "clip-200"])
     assert removed == 4

@@ -151,7 +151,8 @@ def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
     assert len(bank) == 16
     novelty("bank", "extend", folder, "--train", train, "--split", "test")
     assert len(Bank.open(folder)) == 20
-    capsys.readouterr()
+    novelty("bank", "extend", folder, "--train", train, "--split", "test")
+    assert "20 rows, 0 of them new" in capsys.readouterr().out
     novelty("bank", "query", folder, train / "track4.wav", "-k", "1")
     found = json.loads(capsys.readouterr().out)
     assert found["neighbours"][0]["id"].startswith("clip4")
