@@ -90,6 +90,7 @@ def _measure(args: argparse.Namespace) -> None:
     from musicgen_ldm.bank import Bank
     from musicgen_ldm.metrics import banking, neighbours, report
     from musicgen_ldm.metrics.clips import Source, list_audio, open_source
+    from musicgen_ldm.metrics.embedders.base import identify
     from musicgen_ldm.metrics.novelty_report import write_novelty
     from musicgen_ldm.metrics.results import refuse_overwriting
     from musicgen_ldm.parallel import workers as launched_workers
@@ -129,6 +130,8 @@ def _measure(args: argparse.Namespace) -> None:
         "n_gen": len(gen_source.files),
         "n_train": found[0].metrics["exact_copies"].n_ref,
         "n_heldout": len(held.files) if held else 0,
+        "train_sha256": identify(sorted(banking.trained_files(args.train))),
+        "heldout_sha256": heldout and identify(sorted(clip.sha256 for clip in heldout)),
         "seed": args.seed,
         "embedders": {e.name: {"identity": e.identity, "dim": e.dim} for e in embedders},
         "warnings": sorted({c for one in found for m in one.metrics.values() for c in m.warnings}),

@@ -2,13 +2,15 @@
 
 Goal: say whether B differs from A by more than noise.
 
-Conventions: the first run is the base. Embedders' weights and the reference must be the same:
-equal names alone do not make numbers comparable. Means of clips (text fit, KL, obedience) are
+Conventions: the first run is the base. Embedders' weights and the reference (in novelty the
+training and held-out sets) must be the same: equal names alone do not make numbers comparable.
+Means and shares of clips, those with a column in `per_clip.csv`, are
 compared prompt by prompt, a prompt's takes averaged first since they are no independent draws:
 difference, bootstrap interval, sign-flip p-value. Distances of sets (FAD) are compared by
 a *joint* jackknife: both runs leave out the same prompts, and the same reference clips, so that
-noise they share cancels. Other numbers are compared as independent estimates. All p-values of one
-comparison are Holm-corrected together.
+noise they share cancels. Other numbers are compared as independent estimates. Ceilings and
+baselines rest on no generated clip, so no system moves them, and an excess moves as its ratio does:
+they are left out. All p-values of one comparison are Holm-corrected together.
 
 A failure expression is `METRIC OP base [+|- NUMBER [se]]`, for example
 `fad.clap-music.v1 > base+2se`; `se` is the standard error of the difference.
@@ -26,7 +28,7 @@ from scipy.stats import t
 
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.clips import prompt_id
-from musicgen_ldm.metrics.obedience import PREFIX
+from musicgen_ldm.metrics.novelty import EXCESS
 from musicgen_ldm.metrics.results import CLIPS_FILE, plain, read_results, read_table
 from musicgen_ldm.metrics.statistics import (
     Z_95,
@@ -41,7 +43,10 @@ EXPRESSION = re.compile(
     r"\s*(?P<metric>\S+)\s*(?P<op>>=|<=|>|<)\s*base\s*"
     r"(?:(?P<sign>[+-])\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>se)?)?\s*"
 )
-CLIP_METRICS = ("clap", "kl_", "bernoulli_", PREFIX)  # means over clips, in per_clip.csv
+MEASURED_AGAINST = {  # by kind of run: what of its summary must be equal, and the option behind it
+    "evaluation": {"ref_sha256": "--ref"},
+    "novelty": {"train_sha256": "--train", "heldout_sha256": "--heldout"},
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Difference:
 @dataclass(frozen=True)
 class _Run:
     name: str
+    kind: str
     metrics: Mapping[str, Mapping[str, Any]]
     rows: Mapping[str, Mapping[str, str]]
     summary: Mapping[str, Any]
@@ -82,7 +88,7 @@ class _Run:
     def read(cls, folder: Path) -> "_Run":
         record = read_results(folder)
         rows = {row["id"]: row for row in read_table(folder / CLIPS_FILE)}
-        return cls(folder.name, record["metrics"], rows, record["summary"])
+        return cls(folder.name, record["kind"], record["metrics"], rows, record["summary"])
 
     @property
     def seed(self) -> int:
@@ -92,8 +98,8 @@ class _Run:
         """Mean of a score over the takes of each prompt."""
         values = defaultdict(list)
         for name, row in self.rows.items():
-            if row.get(column):
-                values[prompt_id(name)].append(float(row[column]))
+            if row.get(column) and np.isfinite(value := float(row[column])):  # silence: -inf LUFS
+                values[prompt_id(name)].append(value)
         return {prompt: float(np.mean(takes)) for prompt, takes in values.items()}
 
 
@@ -131,17 +137,20 @@ def _refuse_unlike(base: _Run, other: _Run) -> None:
                 f"{other.name}: {name} has other weights ({theirs['identity']}) than in "
                 f"{base.name} ({facts['identity']}); evaluate both with the same checkpoint"
             )
-    references = [run.summary.get("ref_sha256") for run in (base, other)]
-    if None not in references and references[0] != references[1]:
-        raise MetricError(
-            f"{base.name} and {other.name} were measured against different references; "
-            "evaluate both with the same --ref"
-        )
+    for fact, option in MEASURED_AGAINST[base.kind].items():
+        hashes = [run.summary.get(fact) for run in (base, other)]
+        if None not in hashes and hashes[0] != hashes[1]:
+            raise MetricError(
+                f"{base.name} and {other.name} were measured against different music; "
+                f"measure both with the same {option}"
+            )
 
 
 def _difference(metric: str, base: _Run, other: _Run) -> Difference | None:
     first, second = base.metrics[metric], other.metrics.get(metric)
     if second is None or first["value"] is None or second["value"] is None:
+        return None
+    if not first["n_gen"] or metric.startswith(EXCESS):
         return None
     for method in (_paired, _joint, _independent):
         found = method(metric, base, other)
@@ -157,8 +166,6 @@ Found = tuple[Estimate, float, str, int]
 
 def _paired(metric: str, base: _Run, other: _Run) -> Found | None:
     """Mean difference over the prompts that both runs have."""
-    if not metric.startswith(CLIP_METRICS):
-        return None
     column = metric.rsplit(".", 1)[0]
     first, second = base.prompt_means(column), other.prompt_means(column)
     differences = np.array([second[name] - first[name] for name in first if name in second])

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics import banking, families, health, judging
 from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash, refuse_unread
@@ -81,6 +83,9 @@ def evaluate(
             for name, e in scores.items()
         }
         evaluation.add(found, f".{request.preset.name}")
+        for name, fault in health.SHARES.items():
+            has_fault = np.array([fault in clip.health.faults for clip in gen], dtype=float)
+            evaluation.column(name, [clip.file.id for clip in gen], has_fault)
     return evaluation
 
 

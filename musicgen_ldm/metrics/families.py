@@ -140,8 +140,9 @@ def _text(
         row_of = _rows_of_prompts(prompts, gen, ref)
         if all(gen.prompt_ids[row] in row_of for row in rows):
             real = ref.vectors[[row_of[gen.prompt_ids[row]] for row in rows]]
-    found, cosines = scoring.score_text(gen, rows, text, real)
-    evaluation.column(f"clap.{embedder.name}", [gen.ids[row] for row in rows], cosines)
+    found, by_clip = scoring.score_text(gen, rows, text, real)
+    for name, values in by_clip.items():
+        evaluation.column(f"{name}.{embedder.name}", [gen.ids[row] for row in rows], values)
     return found | guarded(
         ["music_qa"], lambda: _music_qa(evaluation, embedder, gen, rows, request)
     )

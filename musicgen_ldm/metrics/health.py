@@ -20,6 +20,7 @@ from musicgen_ldm.errors import MetricError
 from musicgen_ldm.measure import Health
 from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, wilson_interval
 
+SHARES = {"silent_share": "silent", "clipped_share": "clipped", "dc_share": "dc"}  # of which fault
 MAX_SILENT_SHARE = 0.05  # above it, Fréchet distances and KL mean nothing
 
 
@@ -49,8 +50,6 @@ def mean_loudness(clips: Sequence[Health]) -> Estimate | None:
 def evaluate(clips: Sequence[Health]) -> dict[str, Estimate | None]:
     """All metrics of this module, in the order of its list."""
     return {
-        "silent_share": fault_share(clips, "silent"),
-        "clipped_share": fault_share(clips, "clipped"),
-        "dc_share": fault_share(clips, "dc"),
+        **{name: fault_share(clips, fault) for name, fault in SHARES.items()},
         "loudness_lufs": mean_loudness(clips),
     }

@@ -174,15 +174,15 @@ def _ratios(
     sizes = {"sim_aa": (len(nearest), num_rows)}
     for name, baseline in (("train_train", train), ("heldout_train", held)):
         size = 0 if baseline is None else len(baseline)
-        sizes |= {name: (0, size), f"excess_{name}": (len(nearest), size)}
+        sizes |= {name: (0, size), f"{novelty.EXCESS}{name}": (len(nearest), size)}
     found: Results = {}
-    for tag in (*novelty.THRESHOLDS, novelty.CALIBRATED):
+    for tag in novelty.TAGS:
         reached = [scores[name].value for b in reasons if (name := f"{b}@{tag}") in scores]
         is_saturated = any(share > novelty.SATURATED_SHARE for share in reached)
         for kind, (n_gen, n_ref) in sizes.items():
             name = f"{kind}@{tag}"
             if name not in scores:
-                reason = reasons.get(kind.removeprefix("excess_"), "")
+                reason = reasons.get(kind.removeprefix(novelty.EXCESS), "")
                 found[name] = refused(reason if tag in thresholds else uncalibrated)
                 continue
             found[name] = result(

@@ -26,7 +26,9 @@ from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
 
 THRESHOLDS = {"90": PUBLISHED_THRESHOLD, "95": 0.95}  # SIM_AA@90 and @95 of the paper
 CALIBRATED = "calibrated"  # the threshold that a bank's own recordings set
+TAGS = (*THRESHOLDS, CALIBRATED)
 SATURATED_SHARE = 0.5
+EXCESS = "excess_"  # prefix of a ratio minus a baseline
 CURVE = tuple(round(i / 100, 2) for i in range(101))  # τ of the survival curve
 
 
@@ -96,5 +98,5 @@ def evaluate(
         for name, baseline in baselines.items():
             if baseline is not None:
                 scores[f"{name}@{tag}"] = similarity_ratio(baseline, threshold)
-                scores[f"excess_{name}@{tag}"] = excess(nearest, baseline, threshold)
+                scores[f"{EXCESS}{name}@{tag}"] = excess(nearest, baseline, threshold)
     return scores

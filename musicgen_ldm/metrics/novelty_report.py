@@ -10,7 +10,7 @@ from musicgen_ldm.bank import Neighbour
 from musicgen_ldm.errors import AudioError
 from musicgen_ldm.metrics.alignment import Alignment
 from musicgen_ldm.metrics.neighbours import ClipNovelty, Novelty, training_audio
-from musicgen_ldm.metrics.novelty import CURVE
+from musicgen_ldm.metrics.novelty import CURVE, TAGS
 from musicgen_ldm.metrics.plots import line_chart, player
 from musicgen_ldm.metrics.presets import V1
 from musicgen_ldm.metrics.report import (
@@ -86,10 +86,14 @@ def write_novelty(
 def _rows(found: Sequence[Novelty]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for one in found:
+        ratios = {f"sim_aa@{tag}": one.metrics[f"sim_aa@{tag}"].details for tag in TAGS}
         for clip in one.clips:
             row = rows.setdefault(clip.clip.file.id, {"id": clip.clip.file.id})
             row["is_exact_copy"] = clip.is_exact_copy
             row[f"nearest.{one.embedder}"] = clip.nearest
+            for name, details in ratios.items():
+                if details:
+                    row[f"{name}.{one.embedder}"] = float(clip.nearest > details["threshold"])
             row[f"neighbour.{one.embedder}"] = clip.neighbours[0].entry["id"]
             for name, alignment in clip.opinion.items():
                 row[f"{name}_alignment.{one.embedder}"] = alignment.similarity

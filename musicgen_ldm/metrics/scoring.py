@@ -22,6 +22,7 @@ from musicgen_ldm.metrics.results import Result, Results, refused, result
 from musicgen_ldm.metrics.statistics import jackknife, mean_estimate
 
 LOW_RANK_SHARE = 0.1  # of D
+RECALL_DEPTHS = (1, 10)
 
 
 @dataclass(frozen=True)
@@ -274,8 +275,8 @@ def _segment_pairs(
 
 def score_text(
     gen: Embedded, rows: Sequence[int], text: Array, real: Array | None
-) -> tuple[Results, Array]:
-    """`clap` with its floor, `clap_ceiling`, `r1`, `r10`, `median_rank`; and cosines by clip.
+) -> tuple[Results, dict[str, Array]]:
+    """`clap` with its floor, `clap_ceiling`, `r1`, `r10`, `median_rank`; and three of them by clip.
 
     Args:
         gen: Generated.
@@ -299,14 +300,14 @@ def score_text(
             warnings=() if beaten else ("FLOOR_NOT_BEATEN",),
             details={"shuffled_floor": floor},
         ),
-        "r1": _recall(ranks, 1, prompts, num_prompts),
-        "r10": _recall(ranks, 10, prompts, num_prompts),
+        **{f"r{k}": _recall(ranks, k, prompts, num_prompts) for k in RECALL_DEPTHS},
         "median_rank": Result(value=float(np.median(ranks)), n_gen=n, n_ref=num_prompts),
         "clap_ceiling": refused("no reference clip of every id; give --ref with the same ids"),
     }
     if real is not None:
         found["clap_ceiling"] = result(text_audio.clap_score(text, real), n_ref=n)
-    return found, cosines
+    recalled = {f"r{k}": (ranks <= k).astype(float) for k in RECALL_DEPTHS}
+    return found, {"clap": cosines, **recalled}
 
 
 def _recall(ranks: IntArray, k: int, prompts: Sequence[str], num_prompts: int) -> Result:

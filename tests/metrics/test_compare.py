@@ -26,8 +26,13 @@ def write_run(folder, gen, ref, clap, seed=0):
     """A run as `evaluate` writes it, from embeddings and text scores."""
     folder.mkdir()
     metrics, _ = score_frechet(embedded(gen), GroupedMoments.of(ref), get_preset("v1"), 0)
-    named = {"fad.clap-x.v1": metrics["fad"], "clap.clap-x.v1": result(mean_estimate(clap))}
-    named["vendi.clap-x.v1"] = result(mean_estimate(clap + 10))
+    size = {"n_gen": len(IDS)}
+    named = {
+        "fad.clap-x.v1": metrics["fad"],
+        "clap.clap-x.v1": result(mean_estimate(clap), **size),
+        "vendi.clap-x.v1": result(mean_estimate(clap + 10), **size),
+        "clap_ceiling.clap-x.v1": result(mean_estimate(clap + 1), n_ref=len(IDS)),
+    }
     write_table(folder / "per_clip.csv",
                 [{"id": i, "clap.clap-x": v} for i, v in zip(IDS, clap, strict=True)])  # fmt: skip
     summary = {"n_gen": len(IDS), "seed": seed, "embedders": {}, "warnings": []}
@@ -161,8 +166,28 @@ def test_other_weights_or_another_reference_are_refused(runs):
     with pytest.raises(MetricError, match=r"worse: clap-x has other weights \(b\) than in base"):
         compare.compare(runs)
     rewritten(runs[1], ref_sha256="s")
-    with pytest.raises(MetricError, match="different references"):
+    with pytest.raises(MetricError, match="measure both with the same --ref"):
         compare.compare(runs[:2])
+
+
+def test_ceilings_are_no_comparisons(runs):
+    """A number that no system moves must not cost the others power."""
+    assert {d.metric for d in compare.compare(runs)} == {
+        "fad.clap-x.v1", "clap.clap-x.v1", "vendi.clap-x.v1",
+    }  # fmt: skip
+
+
+def test_whatever_is_in_the_table_of_clips_is_paired(runs):
+    for run, shift in zip(runs[:2], (0, 1), strict=True):
+        record = json.loads((run / "results.json").read_text())
+        record["metrics"]["loudness_lufs.v1"] = record["metrics"]["clap.clap-x.v1"]
+        (run / "results.json").write_text(json.dumps(record))
+        levels = [-20.0 + i % 7 + shift for i in range(199)] + [-np.inf]  # the last is silent
+        rows = [{"id": i, "loudness_lufs": v} for i, v in zip(IDS, levels, strict=True)]
+        write_table(run / "per_clip.csv", rows)
+    found = by_name(compare.compare(runs[:2]))["same", "loudness_lufs"]
+    assert (found.method, found.num_pairs) == ("paired", 199)
+    assert found.difference.value == pytest.approx(1)
 
 
 def test_takes_of_a_prompt_are_one_pair(tmp_path, runs):

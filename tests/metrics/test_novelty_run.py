@@ -21,6 +21,7 @@ from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import MetricError, OutputError, RequestError
 from musicgen_ldm.metrics import plots, report
 from musicgen_ldm.metrics.analysis import file_hash
+from musicgen_ldm.metrics.compare import compare
 from musicgen_ldm.parallel import Workers
 
 
@@ -133,6 +134,27 @@ def test_a_threshold_that_style_alone_exceeds_is_marked(novelty, tmp_path):
     assert own["details"]["threshold"] > 0.95
     assert own["warnings"] == []
     assert metrics["train_train@calibrated.logmel.v1"]["value"] < 0.3
+
+
+def test_novelty_runs_are_paired_and_need_the_same_training_set(novelty, train, tmp_path):
+    copies = {f"g{i}": melody(i % 5, seconds=8) for i in range(8)}
+    write_folder(tmp_path / "copies", copies)
+    write_folder(tmp_path / "new", {f"g{i}": melody(60 + i, seconds=8) for i in range(8)})
+    shutil.copytree(train, tmp_path / "less")
+    lines = (train / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "less" / "manifest.jsonl").write_text("".join(lines[2:]))
+    for name, trained in (("copies", train), ("new", train), ("new", tmp_path / "less")):
+        novelty("--gen", tmp_path / name, "--train", trained, "--embedder", "chroma",
+                "--out", tmp_path / f"{name}-{trained.name}")  # fmt: skip
+    run, other, less = (tmp_path / name for name in ("copies-train", "new-train", "new-less"))
+    found = {d.metric: d for d in compare([run, other])}
+    assert found.keys() >= {"sim_aa@90.chroma.v1", "mel_aligned.chroma.v1"}
+    assert not [name for name in found if "train_train" in name]
+    ratio = found["sim_aa@95.chroma.v1"]
+    assert (ratio.method, ratio.num_pairs) == ("paired", 8)
+    assert ratio.difference.value == ratio.value - ratio.base_value < 0
+    with pytest.raises(MetricError, match="measure both with the same --train"):
+        compare([run, less])
 
 
 def test_held_out_clips_that_were_trained_on_are_refused(novelty, train, audio, tmp_path):
