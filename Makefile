@@ -49,8 +49,8 @@ test-all: $(VENV)/.dev  ## the slow ones too
 	$(RUN_TESTS) $(VENV)/bin/python -m pytest -n auto --dist worksteal -m "not network and not browser" $(PYTEST_ARGS)
 
 # The browser itself is the system's: apt install chromium, or CHROMIUM=/path/to/another.
-test-browser: $(VENV)/.dev $(VENV)/.browser  ## the web page in headless Chromium
-	$(RUN_TESTS) $(VENV)/bin/python -m pytest -m browser -rs tests/ui $(PYTEST_ARGS)
+test-browser: $(VENV)/.dev $(VENV)/.browser  ## the web page and the reports in headless Chromium
+	$(RUN_TESTS) $(VENV)/bin/python -m pytest -m browser -rs $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST_VENV)/.dev  ## the tests with the oldest libraries that setup.cfg admits
 	$(RUN_TESTS) $(OLDEST_VENV)/bin/python -m pytest -n auto --dist worksteal -W default $(PYTEST_ARGS)
