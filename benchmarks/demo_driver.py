@@ -116,7 +116,7 @@ def opened(browser: Any, address: str, **options: Any) -> Any:
     page = browser.new_context(**options).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
-    page.locator("#state").get_by_text("Ready").wait_for()
+    page.locator("#state").get_by_text("Ready:").wait_for()  # not "already"
     return page
 
 

@@ -18,6 +18,14 @@ from musicgen_ldm.ui.visitors import Visitors
 if TYPE_CHECKING:
     from musicgen_ldm.pipeline import MusicLDM
 
+COLUMN_WIDTHS: list[str | int] = [
+    "150px",
+    "270px",
+    "120px",
+    "90px",
+    "80px",
+    "240px",
+]  # no header breaks
 ID_COLUMN = len(texts.HISTORY_HEADERS) - 1
 
 
@@ -67,10 +75,11 @@ def build_history(
         headers=list(texts.HISTORY_HEADERS),
         interactive=False,
         wrap=True,
+        column_widths=COLUMN_WIDTHS,
         label=texts.TAB_HISTORY,
         elem_id="history-table",
     )
-    nothing = gr.Markdown(elem_id="history-nothing")
+    nothing = gr.Markdown(elem_id="history-nothing", visible=False)
     chosen = gr.State(None)
     audio = gr.Audio(interactive=False, type="filepath", visible=False, label=texts.TAB_HISTORY)
     sentence = gr.Markdown()
@@ -91,7 +100,7 @@ def build_history(
         found = rows(visitors.library(visitor), query, only)
         is_searched = only or (query or "").strip()
         said = texts.NOTHING_FOUND if is_searched else texts.NOTHING_YET
-        return {table: found, nothing: "" if found else said}
+        return {table: found, nothing: gr.update(value=said, visible=not found)}
 
     def select(event: gr.SelectData, visitor: gr.Request) -> tuple[str, Any, str]:
         entry = _entry(visitors.library(visitor), event.row_value[ID_COLUMN])
@@ -145,6 +154,7 @@ def build_history(
         query,
         [table, nothing],
         api_visibility="private",
+        show_progress_on=table,
         trigger_mode="always_last",  # a search while the tab is still being listed must not be lost
     )
     table.select(select, None, [chosen, audio, sentence], api_visibility="private")

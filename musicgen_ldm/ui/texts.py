@@ -148,7 +148,7 @@ tags and in the `.json` beside it.
 says so.
 """
 
-CARD = "What you may do with the music, and what the model was made from"
+CARD = "Licence and model card"
 NO_CARD = "This model carries no card; ask where you got it what you may do with its music."
 
 # The parts of the sentence about a take; the page joins those that are known with commas.

@@ -96,7 +96,7 @@ def test_ideas_and_card_are_those_of_the_loaded_model(page: Any) -> None:
     expect(page.locator("#prompt textarea")).to_have_value("fast ideas")
     expect(page.get_by_role("button", name="bossa nova")).to_have_count(0)
     page.get_by_role("tab", name="About").click()
-    page.get_by_role("button", name="What you may do with the music").click()
+    page.get_by_role("button", name="Licence and model card").click()
     expect(page.locator("#card")).to_contain_text("Licence. CC0-1.0")
 
 
