@@ -38,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics", type=names, default=METRICS, metavar="A,B", help=f"of {', '.join(METRICS)}"
     )
     parser.add_argument(
-        "--embedder", type=names, metavar="A,B", help="logmel, chroma, clap-NAME, ast, panns, …"
+        "--embedder",
+        type=names,
+        metavar="A,B",
+        help="tagger, logmel, chroma, clap-NAME, ast, panns, … (default: the preset's)",
     )
     parser.add_argument("--preset", choices=PRESET_NAMES, default="v1", help="(default: v1)")
     parser.add_argument("--is-splits", type=int, metavar="N", help="parts of the inception score")

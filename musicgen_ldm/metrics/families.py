@@ -11,11 +11,11 @@ from musicgen_ldm.metrics.clips import Prompt, check_pairs, reference_id
 from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
 from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
 from musicgen_ldm.metrics.request import (
-    NAMES,
     NEEDS_REFERENCE,
     NEEDS_SOUND,
     Evaluation,
     EvaluationRequest,
+    metric_names,
 )
 from musicgen_ldm.metrics.results import Results, refused, result
 from musicgen_ldm.metrics.scoring import Embedded, guarded
@@ -45,9 +45,9 @@ def score_embedder(evaluation: Evaluation, embedder: Embedder, request: Evaluati
         if family in NEEDS_REFERENCE and request.ref is None:
             continue
         if silent and family in NEEDS_SOUND:
-            found = {name: refused(silent) for name in NAMES[family]}
+            found = {name: refused(silent) for name in metric_names(family, request.preset)}
         else:
-            found = guarded(NAMES[family], compute)
+            found = guarded(metric_names(family, request.preset), compute)
         evaluation.add(found, suffix)
 
 
@@ -167,9 +167,7 @@ def explain_missing(
     evaluation: Evaluation, embedders: Sequence[Embedder], request: EvaluationRequest
 ) -> None:
     """Say why families that were asked for are not there."""
-    has_logits = any(
-        gen.segment_logits is not None for gen, _ in evaluation.embedded.values()
-    )  # fmt: skip
+    has_logits = any(gen.segment_logits is not None for gen, _ in evaluation.embedded.values())
     has_text = any(isinstance(embedder, TextEmbedder) for embedder in embedders)
     no_classifier = "no embedder with class logits; add ast, panns, passt or tagger"
     no_text = "no CLAP among the embedders; add clap-NAME"
@@ -181,9 +179,12 @@ def explain_missing(
     }
     for family, reason in reasons.items():
         if family in request.metrics and reason:
-            found = {name: refused(reason) for name in NAMES[family]}
+            found = {name: refused(reason) for name in metric_names(family, request.preset)}
             evaluation.add(found, f".{request.preset.name}")
     for family in NEEDS_REFERENCE:
         if family in request.metrics and request.ref is None:
-            found = {name: refused("no reference; give --ref") for name in NAMES[family]}
+            found = {
+                name: refused("no reference; give --ref")
+                for name in metric_names(family, request.preset)
+            }
             evaluation.add(found, f".{request.preset.name}")

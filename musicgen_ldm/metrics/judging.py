@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from musicgen_ldm.data.merged_genres import merged_genre
+from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics import obedience
 from musicgen_ldm.metrics.analysis import Analysis
 from musicgen_ldm.metrics.checks import Array
@@ -55,12 +56,12 @@ def score_obedience(evaluation: Evaluation, embedders: Sequence[Embedder]) -> Re
     real = judged(_real_clips(evaluation, generated.ids), prompts, judge)
     found: Results = {}
     for name in ATTRIBUTES:
+        both = [PREFIX + name, PREFIX + name + CEILING]
         if judge is None and name not in MEASURED:
-            found[PREFIX + name] = refused("needs the tagger; add tagger to --embedder")
+            found |= dict.fromkeys(both, refused("needs the tagger; add tagger to --embedder"))
             continue
-        found |= guarded([PREFIX + name], partial(_score, evaluation, name, generated))
-        if real.clips:
-            found |= guarded([PREFIX + name + CEILING], partial(_ceiling, name, real))
+        found |= guarded(both[:1], partial(_score, evaluation, name, generated))
+        found |= guarded(both[1:], partial(_ceiling, name, real))
     return found
 
 
@@ -150,6 +151,8 @@ def _score(evaluation: Evaluation, name: str, judged: Judged) -> Results:
 
 
 def _ceiling(name: str, real: Judged) -> Results:
+    if not real.clips:
+        raise MetricError("no reference clip of these prompts; give --ref with the same ids")
     attribute = ATTRIBUTES[name]
     estimate = obedience.obeyed(attribute, real.prompts, real.heard, real.ids)
     count = sum(attribute.asked(prompt) is not None for prompt in real.prompts)

@@ -54,6 +54,17 @@ class Preset:
     is_splits: int = 1
 
     @property
+    def kl_forms(self) -> tuple[str, ...]:
+        """Forms of the divergence that are reported in each direction."""
+        forms = ("kl",) if self.kl_epsilon else ("kl", "bernoulli")
+        return (*forms, "kl_sigmoid") if self.kl_sigmoid else forms
+
+    @property
+    def kl_names(self) -> tuple[str, ...]:
+        """Every form in every direction."""
+        return tuple(f"{form}_{way}" for way in self.kl_directions for form in self.kl_forms)
+
+    @property
     def audio_tag(self) -> str:
         """Names the preprocessing in the cache key."""
         return repr((self.channels, self.remove_dc, self.peak_dbfs, self.sixteen_bit))
@@ -77,7 +88,7 @@ def _sixteen_bit(samples: FloatArray) -> FloatArray:
     return rounded.astype(np.float32)
 
 
-V1 = Preset(name="v1", embedders=("clap-pocket", "logmel"))
+V1 = Preset(name="v1", embedders=("clap-pocket", "logmel", "tagger"))
 AUDIOLDM_EVAL = Preset(
     name="audioldm_eval",
     embedders=("vggish", "panns"),

@@ -16,15 +16,19 @@ from musicgen_ldm.metrics.scoring import Embedded
 
 NEEDS_REFERENCE = ("fad", "kad", "prdc", "kl")
 NEEDS_SOUND = ("fad", "kad", "is", "kl")  # silent clips score well on these
-NAMES = {
-    "fad": ("fad", "fad_inf"),
-    "kad": ("kad", "kid"),
-    "prdc": ("precision", "recall", "density", "coverage"),
-    "vendi": ("vendi", "vendi_2"),
-    "is": ("is",),
-    "kl": ("kl_ref_gen", "kl_gen_ref"),
-    "clap": ("clap",),
-}
+
+
+def metric_names(family: str, preset: Preset) -> tuple[str, ...]:
+    """What a family of one embedder reports, or explains the lack of."""
+    return {
+        "fad": ("fad", "fad_inf"),
+        "kad": ("kad", "kid"),
+        "prdc": ("precision", "recall", "density", "coverage"),
+        "vendi": ("vendi", "vendi_2", "vendi_takes"),
+        "is": ("is",),
+        "kl": preset.kl_names,
+        "clap": ("clap", "r1", "r10", "median_rank", "clap_ceiling", "music_qa"),
+    }[family]
 
 
 @dataclass(frozen=True, kw_only=True)

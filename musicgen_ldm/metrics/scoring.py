@@ -176,13 +176,13 @@ def score_manifold(gen: Embedded, ref: Embedded) -> Results:
 
 
 def score_diversity(gen: Embedded, seed: int) -> Results:
-    """`vendi`, `vendi_2`, and `vendi_takes` where prompts have several takes."""
+    """`vendi`, `vendi_2`, `vendi_takes`."""
     scores = diversity.evaluate(gen.vectors, seed=seed)
     found = {name: result(estimate, n_gen=len(gen.ids)) for name, estimate in scores.items()}
-    if len(set(gen.prompt_ids)) < len(gen.prompt_ids):
-        takes = diversity.per_prompt(gen.vectors, gen.prompt_ids)
-        found["vendi_takes"] = result(takes, n_gen=len(gen.ids))
-    return found
+    if len(set(gen.prompt_ids)) == len(gen.prompt_ids):
+        return found | {"vendi_takes": refused("one take a prompt; generate with --takes")}
+    takes = diversity.per_prompt(gen.vectors, gen.prompt_ids)
+    return found | {"vendi_takes": result(takes, n_gen=len(gen.ids))}
 
 
 def score_inception(gen: Embedded, preset: Preset) -> Results:
@@ -215,16 +215,8 @@ def score_divergence(
     values: dict[str, Array] = {}
     for direction in preset.kl_directions:
         p, q = (ref_logits, gen_logits) if direction == "ref_gen" else (gen_logits, ref_logits)
-        if preset.kl_epsilon:
-            first, second = softmax(p, axis=1), softmax(q, axis=1)
-            values[f"kl_{direction}"] = divergence.epsilon_kl(first, second, preset.kl_epsilon)
-        else:
-            values[f"kl_{direction}"] = divergence.softmax_kl(p, q)
-            values[f"bernoulli_{direction}"] = divergence.bernoulli_kl(p, q)
-        if preset.kl_sigmoid:
-            values[f"kl_sigmoid_{direction}"] = divergence.epsilon_kl(
-                expit(p), expit(q), preset.kl_epsilon
-            )
+        for form in preset.kl_forms:
+            values[f"{form}_{direction}"] = _kl(form, p, q, preset.kl_epsilon)
     sizes = {"n_gen": len(pairs), "n_ref": len(pairs)}
     by_pair = {name: np.bincount(pair_of, v) / np.bincount(pair_of) for name, v in values.items()}
     prompts = [gen.prompt_ids[row] for row, _ in pairs]
@@ -234,6 +226,17 @@ def score_divergence(
         for name in values
     }
     return results, by_pair
+
+
+def _kl(form: str, p: Array, q: Array, epsilon: float) -> Array:
+    """KL(p ‖ q) of rows of logits (n, C), in one of the forms of a preset."""
+    if form == "bernoulli":
+        return divergence.bernoulli_kl(p, q)
+    if form == "kl_sigmoid":
+        return divergence.epsilon_kl(expit(p), expit(q), epsilon)
+    if epsilon:
+        return divergence.epsilon_kl(softmax(p, axis=1), softmax(q, axis=1), epsilon)
+    return divergence.softmax_kl(p, q)
 
 
 def _weighted(

@@ -21,7 +21,7 @@ from musicgen_ldm.metrics.card import BEGIN, update_card
 from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
 from musicgen_ldm.metrics.embedders import load_embedder
 from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
-from musicgen_ldm.metrics.names import PRESET_NAMES
+from musicgen_ldm.metrics.names import METRICS, PRESET_NAMES
 from musicgen_ldm.metrics.presets import PRESETS, V1, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
 from musicgen_ldm.metrics.results import WARNINGS, read_table, refuse_overwriting, refused, result
@@ -136,6 +136,9 @@ def test_obedience_compares_with_what_was_asked(score, audio, tmp_path):
     assert tempo.n_gen == 3
     assert tempo.value == 1
     assert "no prompt asks" in found.metrics["obeys.key_exact.v1"].reason
+    assert "give --ref" in found.metrics["obeys.tempo_octave_ceiling.v1"].reason
+    for name in ("obeys.lead.v1", "obeys.lead_ceiling.v1"):
+        assert "add tagger" in found.metrics[name].reason
     assert found.rows[0]["bpm"] > 0
 
 
@@ -149,7 +152,27 @@ def test_what_cannot_be_computed_is_null_with_a_reason(score):
     assert [name for name in found.metrics if name.startswith(("fad", "kl"))] == [
         "kl_ref_gen.v1", "kl_gen_ref.v1", "fad.v1", "fad_inf.v1",
     ]  # fmt: skip
+    for name in ("bernoulli_ref_gen", "clap_ceiling", "r1", "median_rank", "music_qa"):
+        assert "add " in found.metrics[f"{name}.v1"].reason or "--ref" in (
+            found.metrics[f"{name}.v1"].reason
+        )
+    theirs = score(ref=None, metrics=("kl",), preset="audioldm_eval").metrics
+    assert list(theirs) == ["kl_ref_gen.audioldm_eval", "kl_sigmoid_ref_gen.audioldm_eval"]
+    assert "--takes" in score(ref=None, metrics=("vendi",)).metrics["vendi_takes.logmel.v1"].reason
     assert result(float("nan")).reason == "came out as nan"
+
+
+def test_the_default_embedders_serve_every_family(score, tmp_path):
+    """What is shipped is enough: no null asks for another embedder."""
+    lines = [{"id": f"clip{i:02d}", "prompt": f"jazz {i}", "genre": "techno"} for i in range(12)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = score(embedders=V1.embedders, metrics=METRICS, prompts=tmp_path / "p.jsonl")
+    reasons = {name: m.reason for name, m in found.metrics.items() if m.value is None}
+    assert not [reason for reason in reasons.values() if "embedder" in reason]
+    for name in ("is.tagger.v1", "kl_ref_gen.tagger.v1", "clap.clap-pocket.v1", "fad.logmel.v1",
+                 "obeys.genre_top1.v1"):  # fmt: skip
+        assert found.metrics[name].value is not None
+    assert not [code for code in found.summary["warnings"] if "TRAIN" in code]
 
 
 def test_silence_refuses_distances(score, audio, tmp_path):
