@@ -17,12 +17,12 @@ from musicgen_ldm.metrics.banking import window_vectors
 from musicgen_ldm.metrics.checks import Array, IntArray
 from musicgen_ldm.metrics.embedders import Embedder, window_starts
 from musicgen_ldm.metrics.results import Result, Results, refused, result
+from musicgen_ldm.metrics.scoring import pair_warnings
 
 NUM_NEIGHBOURS = 5  # in the table, of different clips
 WINDOW_CANDIDATES = 4 * NUM_NEIGHBOURS  # rows searched a window; several may be of one clip
 BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
 NULL_PAIRS = 40  # unrelated pairs that show what alignment reaches by style alone
-MIN_NULL_PAIRS = 20  # fewer have no 95 % quantile
 SECOND_OPINIONS = 200  # clips, most similar first; more where more exceed a threshold
 NULL_QUANTILE = 0.95
 
@@ -334,9 +334,8 @@ def _aligned(
     found.null_opinion[name] = limit
     above = sum(clip.opinion[name].similarity > limit for clip in judged)
     share = novelty.wilson_interval(above, len(judged))
-    codes = ("FEW_PAIRS",) if len(null) < MIN_NULL_PAIRS else ()
     sizes = {"n_gen": len(judged), "n_ref": len(null)}
-    return result(share, **sizes, warnings=codes, details={"null_95": limit})
+    return result(share, **sizes, warnings=pair_warnings(len(null)), details={"null_95": limit})
 
 
 def _opinion(clip: Analysis, neighbour: Neighbour, root: Path) -> dict[str, alignment.Alignment]:

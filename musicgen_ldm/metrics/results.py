@@ -20,8 +20,8 @@ SCHEMA_VERSION = 1
 RESULTS_FILE, CLIPS_FILE, REPORT_FILE = "results.json", "per_clip.csv", "report.html"
 
 WARNINGS = {
-    "FEW_CLIPS": "fewer generated clips than twice the embedding's dimension",
-    "REFERENCE_SMALL": "fewer reference clips than twice the embedding's dimension",
+    "FEW_CLIPS": "fewer generated clips than this number needs",
+    "REFERENCE_SMALL": "fewer reference clips than this number needs",
     "LOW_RANK": "the effective rank is below a tenth of the embedding's dimension",
     "UNREAD_FILES": "some files could not be read and do not count",
     "UNHEARD_PROMPTS": "some prompts have no generated clip and do not count",
@@ -34,7 +34,7 @@ WARNINGS = {
     "REFERENCE_TRAINED": "some reference files are in the training set, byte for byte",
     "TRAINING_UNKNOWN": "overlap with training data was not looked for; give --train",
     "BASELINE_SATURATED": "most music that is no copy exceeds this threshold too: it tells nothing",
-    "FEW_PAIRS": "so few pairs that what they show is rough",
+    "FEW_PAIRS": "too few pairs: the number hangs on single ones",
     "FLOOR_NOT_BEATEN": "the score does not beat shuffled prompts",
     "REFERENCE_EXACT": "reference statistics without counts: their error is not included",
 }

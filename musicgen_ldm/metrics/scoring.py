@@ -23,6 +23,9 @@ from musicgen_ldm.metrics.statistics import jackknife, mean_estimate
 
 LOW_RANK_SHARE = 0.1  # of D
 RECALL_DEPTHS = (1, 10)
+CLIPS_A_DIMENSION = 2  # fewest for covariances and class marginals, which have a rank to fill
+MIN_CLIPS = 100  # for kernels and neighbourhoods of five
+MIN_PAIRS = 20  # for means of pairs; fewer have no 95 % quantile either
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,15 @@ def guarded(names: Sequence[str], compute: Callable[[], Results]) -> Results:
         return {name: refused(str(error)) for name in names}
 
 
-def size_warnings(num_gen: int, num_ref: int, dim: int) -> tuple[str, ...]:
-    """Codes for sets of independent clips that are small against the embedding's dimension."""
-    found = {"FEW_CLIPS": num_gen < 2 * dim, "REFERENCE_SMALL": 0 < num_ref < 2 * dim}
+def size_warnings(num_gen: int, num_ref: int, needed: int) -> tuple[str, ...]:
+    """Codes for sets of fewer independent clips than `needed`; no reference is not a small one."""
+    found = {"FEW_CLIPS": num_gen < needed, "REFERENCE_SMALL": 0 < num_ref < needed}
     return tuple(code for code, present in found.items() if present)
+
+
+def pair_warnings(num_pairs: int) -> tuple[str, ...]:
+    """The code for too few pairs."""
+    return ("FEW_PAIRS",) if num_pairs < MIN_PAIRS else ()
 
 
 def score_frechet(
@@ -112,7 +120,7 @@ def score_frechet(
     sides = [side for side in (gen_side, ref_side) if len(side)]
     estimate = jackknife(plain, *sides, correct=preset.corrected)
     dim, rank = gen.frames.shape[1], stats.total.effective_rank
-    codes = list(size_warnings(stats.num_clips, ref.num_clips, dim))
+    codes = list(size_warnings(stats.num_clips, ref.num_clips, CLIPS_A_DIMENSION * dim))
     codes += ["LOW_RANK"] if rank < LOW_RANK_SHARE * dim else []
     codes += ["REFERENCE_EXACT"] if len(ref.groups) == 1 else []
     details = {
@@ -152,12 +160,19 @@ def _infinity(
     return {"fad_inf": result(estimate, **sizes, details=details)}
 
 
+def _sizes(gen: Embedded, ref: Embedded) -> dict[str, Any]:
+    """Counts of both sets, and what to warn of in a number that needs `MIN_CLIPS`."""
+    num_prompts = len(set(gen.prompt_ids))
+    warnings = size_warnings(num_prompts, len(ref.ids), MIN_CLIPS)
+    return {"n_gen": len(gen.ids), "n_ref": len(ref.ids), "warnings": warnings}
+
+
 def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Results:
     """`kad` and `kid`."""
     source = ref if preset.bandwidth_of == "ref" else gen
     bandwidth = kernel.median_bandwidth(source.frames, np.random.default_rng(seed))
     clips = {"gen_clips": gen.prompts, "ref_clips": ref.clips}
-    sizes = {"n_gen": len(gen.ids), "n_ref": len(ref.ids)}
+    sizes = _sizes(gen, ref)
     return {
         "kad": result(
             kernel.kad(gen.frames, ref.frames, bandwidth, **clips),
@@ -170,7 +185,7 @@ def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Res
 
 def score_manifold(gen: Embedded, ref: Embedded) -> Results:
     """`precision`, `recall`, `density`, `coverage`."""
-    sizes = {"n_gen": len(gen.ids), "n_ref": len(ref.ids)}
+    sizes = _sizes(gen, ref)
     scores = manifold.evaluate(gen.vectors, ref.vectors)
     return {name: result(estimate, **sizes) for name, estimate in scores.items()}
 
@@ -190,11 +205,13 @@ def score_inception(gen: Embedded, preset: Preset) -> Results:
     logits = gen.logits
     if logits is None:
         raise MetricError("this embedder has no class logits; add ast, panns, passt or tagger")
+    needed = CLIPS_A_DIMENSION * logits.shape[1]
+    size = {"n_gen": len(logits), "warnings": size_warnings(len(set(gen.prompt_ids)), 0, needed)}
     if preset.is_splits == 1:
-        return {"is": result(divergence.inception_score(logits), n_gen=len(gen.ids))}
+        return {"is": result(divergence.inception_score(logits), **size)}
     mean, spread = divergence.split_inception_score(logits, splits=preset.is_splits)
     details = {"splits": preset.is_splits, "split_std": spread}
-    return {"is": Result(value=mean, n_gen=len(gen.ids), details=details)}
+    return {"is": result(mean, **size, details=details)}
 
 
 def score_divergence(
@@ -217,9 +234,9 @@ def score_divergence(
         p, q = (ref_logits, gen_logits) if direction == "ref_gen" else (gen_logits, ref_logits)
         for form in preset.kl_forms:
             values[f"{form}_{direction}"] = _kl(form, p, q, preset.kl_epsilon)
-    sizes = {"n_gen": len(pairs), "n_ref": len(pairs)}
     by_pair = {name: np.bincount(pair_of, v) / np.bincount(pair_of) for name, v in values.items()}
     prompts = [gen.prompt_ids[row] for row, _ in pairs]
+    sizes = {"n_gen": len(pairs), "n_ref": len(pairs), "warnings": pair_warnings(len(set(prompts)))}
     results = {
         # Segments of a clip are correlated: the value is over segments, the error over prompts.
         name: _weighted(values[name], by_pair[name], prompts, sizes)

@@ -25,6 +25,13 @@ from musicgen_ldm.metrics.names import METRICS, PRESET_NAMES
 from musicgen_ldm.metrics.presets import PRESETS, V1, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
 from musicgen_ldm.metrics.results import WARNINGS, read_table, refuse_overwriting, refused, result
+from musicgen_ldm.metrics.scoring import (
+    Embedded,
+    score_divergence,
+    score_inception,
+    score_kernel,
+    score_manifold,
+)
 from musicgen_ldm.provenance.record import complete_record, to_json
 
 SCHEMA = Path(report.__file__).with_name("results.schema.json")
@@ -61,7 +68,8 @@ def test_noise_moves_every_distance(score):
     assert noisy["coverage.logmel.v1"].value < clean["coverage.logmel.v1"].value
     fad = clean["fad.logmel.v1"]
     assert fad.ci95[0] < fad.value < fad.ci95[1]
-    assert {"FEW_CLIPS", "REFERENCE_SMALL"} <= set(fad.warnings)
+    for name in ("fad", "kad", "kid", "precision", "coverage"):
+        assert {"FEW_CLIPS", "REFERENCE_SMALL"} <= set(clean[f"{name}.logmel.v1"].warnings)
     assert fad.details["effective_rank_gen"] > 1
     assert len(fad.details["jackknife"]["gen"]) == 12
 
@@ -172,7 +180,18 @@ def test_the_default_embedders_serve_every_family(score, tmp_path):
     for name in ("is.tagger.v1", "kl_ref_gen.tagger.v1", "clap.clap-pocket.v1", "fad.logmel.v1",
                  "obeys.genre_top1.v1"):  # fmt: skip
         assert found.metrics[name].value is not None
+    assert found.metrics["is.tagger.v1"].warnings == ("FEW_CLIPS",)
+    assert found.metrics["kl_ref_gen.tagger.v1"].warnings == ("FEW_PAIRS",)
     assert not [code for code in found.summary["warnings"] if "TRAIN" in code]
+
+
+def test_enough_clips_are_no_warning():
+    rng = np.random.default_rng(0)
+    rows, ids = np.arange(220), [str(i) for i in range(220)]
+    gen, ref = (Embedded(ids, ids, x, rows, x, x, rows) for x in rng.standard_normal((2, 220, 100)))
+    found = score_kernel(gen, ref, V1, 0) | score_manifold(gen, ref) | score_inception(gen, V1)
+    found |= score_divergence(gen, ref, [(i, i) for i in range(20)], V1)[0]
+    assert {name for name, metric in found.items() if metric.warnings} == set()
 
 
 def test_silence_refuses_distances(score, audio, tmp_path):

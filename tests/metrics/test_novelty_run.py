@@ -22,6 +22,7 @@ from musicgen_ldm.errors import MetricError, OutputError, RequestError
 from musicgen_ldm.metrics import plots, report
 from musicgen_ldm.metrics.analysis import file_hash
 from musicgen_ldm.metrics.compare import compare
+from musicgen_ldm.metrics.scoring import MIN_PAIRS
 from musicgen_ldm.parallel import Workers
 
 
@@ -86,7 +87,9 @@ def test_planted_copies_are_found_and_named(novelty, train, tmp_path, audio):
     for name in ("heldout_train", "excess_heldout_train"):
         assert "give --heldout" in record["metrics"][f"{name}@90.chroma.v1"]["reason"]
     assert record["metrics"]["train_train@90.chroma.v1"]["n_gen"] == 0
-    null = record["metrics"]["mel_aligned.chroma.v1"]["details"]["null_95"]
+    aligned = record["metrics"]["mel_aligned.chroma.v1"]
+    assert ("FEW_PAIRS" in aligned["warnings"]) == (aligned["n_ref"] < MIN_PAIRS)
+    null = aligned["details"]["null_95"]
     assert by_id["mixed"]["second_opinion"]["mel"]["similarity"] > null
     assert by_id["clip00"]["second_opinion"]["mel"]["similarity"] < 0.7
     assert record["metrics"]["exact_copies.chroma.v1"]["value"] == 1
