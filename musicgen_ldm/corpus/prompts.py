@@ -37,9 +37,9 @@ def prompt_set(clips: Iterable[Clip], count: int, rng: np.random.Generator) -> l
         rng: Source of all choices.
 
     Returns:
-        Records {id, prompt, clip, asked}; `asked` holds genre, lead, drums, solo, electronic,
-        tempo_word, bpm and key as the words of the prompt ask for them, None where they do not,
-        and felt, the pulse that a listener taps relative to the beat.
+        Records {id, prompt, clip, asked}; `asked` holds genre, lead, instruments, drums, solo,
+        electronic, tempo_word, bpm and key as the words of the prompt ask for them, None where
+        they do not, and felt, the pulse that a listener taps relative to the beat.
 
     Raises:
         CorpusError: If there is no clip, one has no facts, or the prompts run out.
@@ -86,12 +86,13 @@ def asked_of(prompt: str, tags: Tags, facts: Facts) -> dict[str, Any]:
     """What the words of `prompt` ask for, of the things that evaluation can measure.
 
     Who asks for an electronic genre asks for electronic sound, whether or not the word falls; who
-    names several instruments asks for a band. A word for many genres ("jazz") asks for none of
-    them, and a church mode is no key that is measured.
+    names several instruments asks for a band. A word for many genres ("jazz") or instruments
+    ("saxophone") asks for none of them, and a church mode is no key that is measured.
     """
     said = mentions(prompt)
     genre = tags.genre if _names_genre(said, tags.genre) else None
     names_lead = any(names == (facts.lead,) for names in said["instruments"].values())
+    instruments = {names[0] for names in said["instruments"].values() if len(names) == 1}
     has_key = said["key"] and tags.mode in MEASURED_MODES
     electronic = None if said["sound"] is None else said["sound"] == "electronic"
     if genre and facts.kind == "electronic":
@@ -99,6 +100,7 @@ def asked_of(prompt: str, tags: Tags, facts: Facts) -> dict[str, Any]:
     return {
         "genre": genre,
         "lead": facts.lead if names_lead else None,
+        "instruments": sorted(instruments) or None,
         "drums": said["drums"],
         "solo": True if said["solo"] else False if len(said["instruments"]) > 1 else None,
         "electronic": electronic,

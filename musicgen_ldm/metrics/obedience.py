@@ -21,7 +21,8 @@ Metrics (`ATTRIBUTES`), shares with Wilson intervals:
     key_exact        the asked tonic and mode
 and means over clips:
     key_weighted     MIREX score: fifth 0.5, relative 0.3, parallel 0.2
-    instruments_f1   F-measure of the sets of instruments
+    instruments      share of the asked instruments that are heard; others may sound beside them
+    instruments_f1   F-measure of the sets, for prompts that name every instrument
 """
 
 from collections import defaultdict
@@ -127,6 +128,11 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "key_weighted": Attribute(
         lambda prompt: prompt.key,
         lambda asked, heard: key_score(asked, heard.key),
+        is_share=False,
+    ),
+    "instruments": Attribute(
+        lambda prompt: prompt.instruments or None,
+        lambda asked, heard: len(heard.instruments.intersection(asked)) / len(asked),
         is_share=False,
     ),
     "instruments_f1": Attribute(

@@ -241,10 +241,11 @@ def test_prompts_differ_and_ask_only_what_they_say():
         facts = facts_from_json(clip.extra["facts"])
         assert asked["genre"] in (None, clip.tags.genre)
         assert asked["lead"] in (None, facts.lead)
+        assert set(asked["instruments"] or ()) <= set(clip.tags.instruments)
         assert asked["drums"] in (None, facts.has_drums)
         assert asked["bpm"] in (None, clip.tags.bpm)
         assert asked["tempo_word"] in (None, facts.tempo_word)
-    for kind in ("genre", "lead", "drums", "solo", "tempo_word", "bpm", "key"):
+    for kind in ("genre", "lead", "instruments", "drums", "solo", "tempo_word", "bpm", "key"):
         assert any(prompt["asked"][kind] is not None for prompt in prompts), kind
 
 

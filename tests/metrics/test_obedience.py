@@ -45,6 +45,9 @@ def test_shares_count_what_was_asked():
     bands = prompts(instruments=[("piano", "bass"), ()])
     played = hears(instruments=[frozenset({"piano"}), frozenset({"harp"})])
     assert value("instruments_f1", bands, played) == pytest.approx(2 / 3)
+    assert value("instruments", bands, played) == pytest.approx(1 / 2)
+    more = hears(instruments=[frozenset({"piano", "bass", "harp"})])
+    assert value("instruments", bands[:1], more) == 1  # what was not asked for may sound
     leads = prompts(lead=["piano", "flute", None])
     present = hears(instruments=[frozenset({"piano", "harp"}), frozenset({"harp"}), frozenset()])
     share = obeyed(ATTRIBUTES["lead"], leads, present)
