@@ -139,17 +139,17 @@ def _render(
 
 def line(path: Path, take: "Take") -> str:
     """One take in words."""
-    asked, found = take.record["request"], take.measured
+    found = take.measured
     parts = [f"{take.waveform.seconds:.2f} s in {take.record['render_s']:.1f} s"]
     if "text_fit" in take.scores:
         parts.append(f"text fit {take.scores['text_fit']:.2f}")
-    if asked["bpm"] is not None:
-        measured = "no pulse" if found.get("bpm") is None else f"{found['bpm']:.1f}"
-        parts.append(f"asked {asked['bpm']:g} bpm, measured {measured}")
-    if asked["bars"] is not None and "bars" in found:
-        parts.append(f"asked {asked['bars']} bars, measured {found['bars']:.1f}")
-    if asked["key"] is not None and "key" in found:
-        parts.append(f"asked {asked['key']}, measured {found['key']}")
+    if "asked_bpm" in found:
+        measured = "no pulse" if found["bpm"] is None else f"{found['bpm']:.1f}"
+        parts.append(f"asked {found['asked_bpm']:g} bpm, measured {measured}")
+    if "bars" in found:
+        parts.append(f"asked {take.record['request']['bars']} bars, measured {found['bars']:.1f}")
+    if "asked_key" in found:
+        parts.append(f"asked {found['asked_key']}, measured {found['key']}")
     if "seam" in found:
         parts.append(f"seam {found['seam']:.2f}")
     parts += [f"fault: {fault}" for fault in found["faults"]]

@@ -29,6 +29,8 @@ MAX_BARS = 256
 MAX_SEED = 2**63 - 1
 DEFAULT_STRENGTH = 0.5  # of a variation when none is given
 SAID_BPM = r"(\d+(?:\.\d+)?)[ -]?bpm"
+# A lower-case "a minor" may be an article: "a minor key".
+SAID_KEY = r"\b([A-Gb-g](?:[#b♯♭]|[ -](?i:sharp|flat))?[ -](?i:major|minor))\b"
 BEATS_PER_BAR = 4  # `bars` counts bars of four quarter notes
 
 
@@ -116,8 +118,8 @@ class GenerateRequest:
         seed: Whole number; with the take's index it determines the noise.
         takes: How many variants to render.
         first_take: Index of the first one; lets a single take of a batch be rendered alone.
-        bpm: Joins the prompt and is measured on the result.
-        key: For example "A minor"; joins the prompt and is measured on the result.
+        bpm: Joins the prompt and is measured on the result, as a tempo in the prompt itself is.
+        key: For example "A minor"; likewise.
         bars: Number of 4/4 bars; with `bpm` it fixes the length.
         loop: Circular in time and exact to the sample.
         blends: Further texts or sounds mixed into the condition.
@@ -239,6 +241,18 @@ class GenerateRequest:
         if self.key is not None and not self._names_key():
             parts.append(f"in {self.key}")
         return ", ".join(part for part in parts if part)
+
+    @property
+    def asked_bpm(self) -> float | None:
+        """The tempo that results are measured against: `bpm`, or the only one in the prompt."""
+        said = set(self._said_bpm)
+        return self.bpm if self.bpm is not None or len(said) != 1 else said.pop()
+
+    @property
+    def asked_key(self) -> str | None:
+        """The key that results are measured against: `key`, or the only one in the prompt."""
+        said = set(re.findall(SAID_KEY, self.prompt))
+        return self.key if self.key is not None or len(said) != 1 else said.pop()
 
     @property
     def _said_bpm(self) -> list[float]:

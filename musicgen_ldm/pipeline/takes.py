@@ -88,12 +88,14 @@ def _tempo_and_key(beginning: Waveform, request: GenerateRequest, seconds: float
         "key": str(key),
         "key_confidence": key.confidence,
     }
-    if request.bpm is not None:
-        found["tempo_agreement"] = tempo_agreement(request.bpm, tempo)
+    if request.asked_bpm is not None:
+        found["asked_bpm"] = request.asked_bpm
+        found["tempo_agreement"] = tempo_agreement(request.asked_bpm, tempo)
     if request.bars is not None and tempo.bpm is not None:
         found["bars"] = seconds / (BEATS_PER_BAR * 60 / tempo.bpm)
-    if request.key is not None:
-        found["key_agreement"] = key_agreement(parse_key(request.key), key)
+    if request.asked_key is not None:
+        found["asked_key"] = request.asked_key
+        found["key_agreement"] = key_agreement(parse_key(request.asked_key), key)
     return found
 
 

@@ -84,13 +84,12 @@ def _wave(waveform: Waveform) -> np.ndarray:
 
 def describe(seconds: float, record: Mapping[str, Any]) -> str:
     """One plain sentence about a take, for everybody and for screen readers first."""
-    measured, asked = record.get("measured", {}), record.get("request", {})
-    scores = record.get("scores", {})
+    measured, scores = record.get("measured", {}), record.get("scores", {})
     parts = [texts.SECONDS.format(seconds)]
     if measured.get("bpm"):
-        parts.append(texts.TEMPO.format(measured["bpm"]) + _asked(asked.get("bpm")))
+        parts.append(texts.TEMPO.format(measured["bpm"]) + _asked(measured.get("asked_bpm")))
     if measured.get("key"):
-        parts.append(texts.SOUNDS_LIKE.format(measured["key"]) + _asked(asked.get("key")))
+        parts.append(texts.SOUNDS_LIKE.format(measured["key"]) + _asked(measured.get("asked_key")))
     if measured.get("loudness_lufs") is not None:
         parts.append(_loudness(round(measured["loudness_lufs"] - STREAMED_LUFS)))
     if "text_fit" in scores:

@@ -107,6 +107,24 @@ def test_tempo_and_key_join_the_text_once() -> None:
     assert bare.conditioning_text == "a slow song, in G"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "bpm", "key"),
+    [
+        ("driving techno, 130 bpm, in F# minor", 130.0, "F# minor"),
+        ("a waltz in b flat major at 92.5-BPM", 92.5, "b flat major"),
+        ("slow piano in a minor key", None, None),
+        ("from 90 bpm to 120 bpm, first D minor, then G major", None, None),
+        ("fast, in G", None, None),
+    ],
+)
+def test_tempo_and_key_of_the_prompt_are_asked_for(prompt, bpm, key) -> None:
+    request = GenerateRequest(prompt=prompt)
+    assert (request.asked_bpm, request.asked_key) == (bpm, key)
+    assert request.conditioning_text == prompt
+    given = GenerateRequest(prompt=prompt, key="C minor", bpm=bpm)
+    assert (given.asked_bpm, given.asked_key) == (bpm, "C minor")
+
+
 def test_json_round_trip() -> None:
     import json
 

@@ -104,6 +104,15 @@ def test_a_sentence_and_a_picture_for_every_take(tiny_model: MusicLDM) -> None:
     assert picture(take.waveform).width == WIDTH
 
 
+def test_a_tempo_in_the_prompt_is_held_against_the_sound(tiny_model: MusicLDM) -> None:
+    request = GenerateRequest(prompt="piano, 90 bpm, in Eb major", seconds=1.5, sampling=FAST)
+    take = tiny_model.generate(request)[0]
+    sentence = describe(take.waveform.seconds, take.record)
+    assert "(asked 90)" in sentence
+    assert "(asked Eb major)" in sentence
+    assert {"tempo_agreement", "key_agreement"} <= take.scores.keys()
+
+
 def test_the_chosen_region_is_lit_up(stereo_file: Path) -> None:
     waveform = read_audio(stereo_file)
     whole, lit = (
