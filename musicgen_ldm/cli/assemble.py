@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults.add_argument("--guidance-rescale", type=float, default=0.0)
     defaults.add_argument("--bridge", default="none")
     defaults.add_argument("--default-vocoder", default="hifi-gan", metavar="NAME")
+    defaults.add_argument("--candidates", type=int, default=1)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
             guidance_rescale=args.guidance_rescale,
             bridge=args.bridge,
             vocoder=args.default_vocoder,
+            candidates=args.candidates,
         ),
         half=not args.full_precision,
     )

@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--eta", type=float, help="noise of the ddim sampler, 0 to 1")
     engine.add_argument("--bridge", help="step from text to audio embedding")
     engine.add_argument("--vocoder", help=f"one of {', '.join(VOCODERS)}")
+    engine.add_argument("--candidates", type=int, help="draws that each take is the best of")
     engine.add_argument("--stock-heads", action="store_true", help="do not correct head counts")
     engine.add_argument(
         "--precision", default="fp32", help=f"one of {', '.join(PRECISIONS)}; half halves memory"

@@ -149,6 +149,7 @@ def request_from(args: argparse.Namespace, overrides: dict[str, Any]) -> Generat
         "eta": args.eta,
         "bridge": args.bridge,
         "vocoder": args.vocoder,
+        "candidates": args.candidates,
     }
     if args.guidance_interval is not None:
         sampling["guidance_interval"] = parse_range(args.guidance_interval, "--guidance-interval")

@@ -58,7 +58,12 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
         if args.output.suffix.lower() != args.file.suffix.lower():
             raise OutputError(f"-o {args.output}: give it the suffix {args.file.suffix}")
         check_target(args.output)
-    request = GenerateRequest.from_json(record["request"] | {"sampling": record["sampling"]})
+    # The chosen draw is rendered alone: another processor might choose another by its last bits.
+    request = GenerateRequest.from_json(
+        record["request"]
+        | {"sampling": record["sampling"] | {"candidates": 1}}
+        | {"first_take": record.get("draw", record["request"]["first_take"])}
+    )
     name = args.checkpoint or record["checkpoint"]["name"]
     loaded = how_loaded(record)
     model = MusicLDM.from_pretrained(

@@ -23,6 +23,7 @@ MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MAX_PROMPT_CHARACTERS = 2_000
 MAX_TAKES = 64
 MAX_STEPS = 1_000
+MAX_CANDIDATES = 16
 MAX_GUIDANCE = 30.0
 MIN_BPM, MAX_BPM = 30.0, 300.0
 MAX_BARS = 256
@@ -50,6 +51,8 @@ class SamplingConfig:
         bridge: Step from text to audio embedding: "none" or the name of a stored bridge.
         vocoder: From mel spectrogram to sound: the checkpoint's own "hifi-gan", or "griffin-lim",
             which suits checkpoints whose vocoder was trained briefly.
+        candidates: Draws that a take is the best ranked of. Take t chooses among the draws
+            t * candidates to (t + 1) * candidates - 1, and noise belongs to a draw.
     """
 
     sampler: SamplerName = "ddim"
@@ -60,6 +63,7 @@ class SamplingConfig:
     eta: float = 0.0
     bridge: str = "none"
     vocoder: VocoderName = "hifi-gan"
+    candidates: int = 1
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -68,6 +72,7 @@ class SamplingConfig:
         if self.vocoder not in VOCODERS:
             raise RequestError(f"vocoder is {self.vocoder!r}; choose one of {', '.join(VOCODERS)}")
         check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("candidates", self.candidates, 1, MAX_CANDIDATES)
         check_number("guidance", self.guidance, 0, MAX_GUIDANCE)
         check_number("guidance_rescale", self.guidance_rescale, 0, 1)
         check_number("eta", self.eta, 0, 1)

@@ -141,28 +141,52 @@ class MusicLDM:
             condition = make_condition(self.checkpoint, request, self.sampling(request).bridge)
             plan = make_plan(self.checkpoint, request)
             for index in range(request.first_take, request.first_take + request.takes):
-                start = time.perf_counter()
-                waveform = self.draw(request, condition, plan, index, on_progress=on_progress)
-                render_s = time.perf_counter() - start
-                yield self._judged(waveform, request, plan, index, sources, render_s)
+                yield self._best(request, condition, plan, index, sources, on_progress)
+
+    def _best(
+        self,
+        request: GenerateRequest,
+        condition: Condition,
+        plan: Plan,
+        index: int,
+        sources: dict[str, str],
+        on_progress: ProgressCallback | None,
+    ) -> Take:
+        """The best ranked of a take's candidates, the first of equals."""
+        start = time.perf_counter()
+        count = self.sampling(request).candidates
+
+        def candidate(which: int) -> Take:
+            def tell(progress: Progress) -> None:
+                done, total = which * progress.total + progress.step, count * progress.total
+                if on_progress is not None:
+                    on_progress(index, replace(progress, step=done, total=total))
+
+            number, told = index * count + which, tell if on_progress else None
+            waveform = self.draw(request, condition, plan, number, on_progress=told)
+            return self._judged(waveform, request, plan, index, number, sources)
+
+        best = max(map(candidate, range(count)), key=lambda take: take.scores["rank"])
+        return replace(best, record=best.record | {"render_s": time.perf_counter() - start})
 
     def draw(
         self,
         request: GenerateRequest,
         condition: Condition,
         plan: Plan,
-        index: int,
+        number: int,
         *,
-        on_progress: ProgressCallback | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> Waveform:
-        """The sound of one take, neither measured nor scored.
+        """The sound of one draw, neither measured nor scored.
 
         Args:
             request: Gives the seed and the sampling; all else follows from condition and plan.
             condition: What to draw, from `make_condition` or from embeddings of one's own.
             plan: How the request is drawn, from `make_plan`.
-            index: Number of the take; with the seed it determines the noise.
-            on_progress: See `generate`.
+            number: Of the draw; with the seed it determines the noise. Without candidates it is
+                the take's.
+            on_progress: Called after every step.
 
         Raises:
             NumericsError: If a value stops being finite.
@@ -174,11 +198,11 @@ class MusicLDM:
             condition,
             plan.canvas,
             config,
-            take_generator(request.seed, index),
+            take_generator(request.seed, number),
             known=plan.known,
             init=plan.init,
             strength=plan.strength,
-            on_progress=None if on_progress is None else lambda step: on_progress(index, step),
+            on_progress=on_progress,
         )
         return plan.finish(self._decode(latent, plan, config.vocoder))
 
@@ -188,14 +212,13 @@ class MusicLDM:
         request: GenerateRequest,
         plan: Plan,
         index: int,
+        number: int,
         sources: dict[str, str],
-        render_s: float,
     ) -> Take:
         measured = measure(waveform, request, plan.seams_s)
         scores, novelty = score(self.checkpoint, waveform, request, measured)
-        record = self._record(request, index, sources) | {
+        record = self._record(request, index, number, sources) | {
             "seconds": waveform.seconds,
-            "render_s": render_s,
             "scores": scores,
             "measured": measured,
             **novelty,
@@ -223,6 +246,7 @@ class MusicLDM:
         self,
         request: GenerateRequest,
         index: int,
+        number: int,
         sources: dict[str, str],
     ) -> dict[str, Any]:
         config = self.sampling(request)
@@ -232,6 +256,7 @@ class MusicLDM:
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "take": index,
+            "draw": number,
             "sampler": config.sampler,
             "steps": config.steps,
             "guidance": config.guidance,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WAIT_S = 0.5  # between two looks at whether a waiting visitor has gone
-WARM_UP = GenerateRequest(prompt="warm-up", seconds=2.5, sampling={"steps": 2})
+WARM_UP = GenerateRequest(prompt="warm-up", seconds=2.5, sampling={"steps": 2, "candidates": 1})
 
 
 class Stopped(Exception):
@@ -147,19 +147,23 @@ class Engine:
         """Expected wall seconds of a request; None before a model is loaded."""
         if self._speed is None or self.model is None:
             return None
-        steps: float = self.model.sampling(request).steps
+        sampling = self.model.sampling(request)
+        steps: float = sampling.steps
         if request.init is not None and not request.repaint:
             steps *= DEFAULT_STRENGTH if request.strength is None else request.strength
-        return request.takes * self._speed.take_s(round(steps), drawn_s(request))
+        draws = request.takes * sampling.candidates
+        return draws * self._speed.take_s(round(steps), drawn_s(request))
 
     def left_s(self, request: GenerateRequest, step: Step) -> float | None:
         """Expected wall seconds until a request that is being rendered is done."""
         if self._speed is None:
             return None
+        candidates = step.model.sampling(request).candidates
         progress, music_s = step.progress, drawn_s(request)
-        whole = request.first_take + request.takes - 1 - step.take
-        this = self._speed.take_s(progress.total - progress.step, music_s)
-        return this + whole * self._speed.take_s(progress.total, music_s)
+        steps = progress.total // candidates
+        draws, this = divmod(progress.total - progress.step, steps)
+        draws += candidates * (request.first_take + request.takes - 1 - step.take)
+        return self._speed.take_s(this, music_s) + draws * self._speed.take_s(steps, music_s)
 
     def render(
         self, request: GenerateRequest, user: str, stop: threading.Event

@@ -12,7 +12,7 @@ from musicgen_ldm.ui import texts
 FIELDS = (
     "prompt", "negative_prompt", "seconds", "bpm", "key", "bars", "loop", "takes", "seed",
     "sampler", "steps", "guidance", "interval_start", "interval_end", "bridge",
-    "vocoder", "first_take",
+    "vocoder", "candidates", "first_take",
 )  # fmt: skip
 CHECKPOINT_DEFAULT = texts.MODELS_OWN
 DICE_SIDES = 2**31  # seeds that a roll chooses from
@@ -28,6 +28,7 @@ def request_of(values: Mapping[str, Any]) -> GenerateRequest:
     sampling: dict[str, Any] = {
         "steps": int(values["steps"] or 0) or None,
         "guidance": float(values["guidance"] or 0) or None,
+        "candidates": int(values["candidates"] or 0) or None,
     }
     for name in ("sampler", "bridge", "vocoder"):
         sampling[name] = None if values[name] == CHECKPOINT_DEFAULT else values[name]
@@ -72,6 +73,7 @@ def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "bridge": sampling["bridge"],
         # Records from before there was a choice do not name it.
         "vocoder": sampling.get("vocoder", SamplingConfig.vocoder),
+        "candidates": sampling.get("candidates", SamplingConfig.candidates),
         "first_take": record["take"],
     }
 

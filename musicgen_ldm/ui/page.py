@@ -21,7 +21,9 @@ from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.transform import build_transform
 from musicgen_ldm.ui.visitors import Visitors
 
-CHANGES_TIME = ("seconds", "takes", "bars", "bpm", "steps", "sampler", "vocoder", "loop")
+CHANGES_TIME = (
+    "seconds", "takes", "bars", "bpm", "steps", "candidates", "sampler", "vocoder", "loop",
+)  # fmt: skip
 MOST_SEED = 2**53 - 1  # a browser's numbers are exact up to here
 STATE_EVERY_S = 1.0  # how often the page asks whether the model is loaded
 
@@ -158,6 +160,9 @@ def _create_form(engine: Engine, state: gr.Markdown) -> dict[str, Any]:
         )
         fields["vocoder"] = gr.Dropdown(
             [default, *VOCODERS], value=default, label=texts.VOCODER, info=texts.VOCODER_HINT
+        )
+        fields["candidates"] = gr.Number(
+            0, label=texts.CANDIDATES, info=texts.CANDIDATES_HINT, precision=0
         )
     fields["first_take"] = gr.State(0)
     return fields

@@ -165,6 +165,18 @@ def test_reproduce_is_bit_identical_and_says_what_differs(
     assert report["differences"][-1].startswith("audio differs by up to ")
 
 
+def test_the_best_of_candidates_can_be_reproduced(capsys: Capture) -> None:
+    asked = ("a", "--seconds", "1", "--take", "1", "--candidates", "3")
+    assert generate(*asked, "-o", "best.wav") == 0
+    record = read_record("best.wav")
+    assert record["take"] == 1
+    assert record["draw"] in (3, 4, 5)
+    capsys.readouterr()
+    assert main(["reproduce", "best.wav", "-o", "again.wav"]) == 0
+    assert capsys.readouterr().out.startswith("identical")
+    assert read_record("again.wav")["scores"] == record["scores"]
+
+
 def test_reproduce_names_changed_weights_and_damaged_records(
     capsys: Capture, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -82,6 +82,19 @@ def test_silence_is_a_fault_and_ranks_last(tiny_model: MusicLDM) -> None:
     assert scores["rank"] < take.scores["rank"] or take.scores["health"] == 0
 
 
+def test_a_take_is_the_best_of_its_candidates(tiny_model: MusicLDM) -> None:
+    draws = {take.take: take for take in tiny_model.generate(replace(REQUEST, takes=4))}
+    of_two = replace(REQUEST, takes=2, sampling=REQUEST.sampling | {"candidates": 2})
+    told: list[tuple[int, int, int]] = []
+    takes = tiny_model.iterate(of_two, on_progress=lambda t, p: told.append((t, p.step, p.total)))
+    for number, take in enumerate(takes):
+        best = max(draws[2 * number], draws[2 * number + 1], key=lambda draw: draw.scores["rank"])
+        assert np.array_equal(take.waveform.samples, best.waveform.samples)
+        assert take.scores == best.scores
+        assert (take.take, take.record["draw"]) == (number, best.take)
+    assert told == [(take, step, 4) for take in (0, 1) for step in (1, 2, 3, 4)]
+
+
 def test_excerpts_are_clipped_to_the_sound(tiny_model: MusicLDM) -> None:
     waveform = tiny_model.generate(REQUEST)[0].waveform
     assert excerpt(waveform, -1.0, 0.5).seconds == 0.5

@@ -80,6 +80,18 @@ def test_no_visitor_learns_the_servers_folders(engine: Engine, tiny_folder: Path
     assert str(tiny_folder) not in broken.state
 
 
+def test_candidates_take_their_time(engine: Engine) -> None:
+    list(engine.render(request(), "me", threading.Event()))
+    one = engine.estimate_s(request(sampling=FAST))
+    three = request(sampling=FAST | {"candidates": 3})
+    assert one is not None
+    assert engine.estimate_s(three) == pytest.approx(3 * one)
+    steps = [s for s in engine.render(three, "me", threading.Event()) if isinstance(s, Step)]
+    left = [engine.left_s(three, step) for step in steps]
+    assert len(left) == 3 * FAST["steps"]
+    assert left == sorted(left, reverse=True)
+
+
 def test_who_waits_for_the_model_can_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     loading = threading.Event()
     monkeypatch.setattr(

@@ -20,7 +20,7 @@ EMPTY = {
     "prompt": "slow piano", "negative_prompt": "", "seconds": 2.0, "bpm": 0, "key": "", "bars": 0,
     "loop": False, "takes": 1, "seed": 3, "sampler": forms.CHECKPOINT_DEFAULT, "steps": 0,
     "guidance": 0, "interval_start": 0, "interval_end": 1, "bridge": forms.CHECKPOINT_DEFAULT,
-    "vocoder": forms.CHECKPOINT_DEFAULT, "first_take": 0,
+    "vocoder": forms.CHECKPOINT_DEFAULT, "candidates": 0, "first_take": 0,
 }  # fmt: skip
 
 
@@ -38,13 +38,15 @@ def test_settings_come_back_from_a_record(tiny_model: MusicLDM) -> None:
     values = EMPTY | {
         "bpm": 120.0, "key": "A minor", "bars": 1, "loop": True, "sampler": "dpm++", "steps": 2,
         "guidance": 2.5, "interval_end": 0.5, "bridge": "none",
-        "vocoder": "griffin-lim", "first_take": 2,
+        "vocoder": "griffin-lim", "candidates": 2, "first_take": 2,
     }  # fmt: skip
     record = tiny_model.generate(forms.request_of(values))[0].record
     assert forms.values_of(record) == values
     assert tuple(forms.values_of(record)) == forms.FIELDS
     del record["sampling"]["vocoder"]
     assert forms.values_of(record)["vocoder"] == "hifi-gan"
+    del record["sampling"]["candidates"]
+    assert forms.values_of(record)["candidates"] == 1
 
 
 def test_actions_on_a_take_keep_words_and_settings(tiny_model: MusicLDM) -> None:
