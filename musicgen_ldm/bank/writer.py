@@ -1,7 +1,6 @@
 """Writing a bank: shards first, the index that names them last."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from musicgen_ldm.bank.reader import (
     track_of,
 )
 from musicgen_ldm.errors import MetricError, OutputError
+from musicgen_ldm.whole_file import whole_file
 
 SHARD_ROWS = 2**17  # 128 MB a shard at D = 512
 
@@ -175,9 +175,8 @@ def _commit(bank: Bank, shards: Sequence[tuple[str, int]]) -> Bank:
         "rows": sum(rows for _, rows in shards),
         "shards": [{"name": name, "rows": rows} for name, rows in shards],
     }
-    partial = bank.folder / f"{INDEX_FILE}.partial"
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, bank.folder / INDEX_FILE)
+    with whole_file(bank.folder / INDEX_FILE) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     named = {name for name, _ in shards}
     for path in bank.folder.glob("shard-*"):
         if path.name.split(".")[0] not in named:

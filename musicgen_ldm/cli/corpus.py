@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_prompts(actions.add_parser("prompts", help="write evaluation prompts about a corpus"))
     sheet = actions.add_parser("sheet", help="draw spectrograms with beats and captions")
     sheet.add_argument("corpus", metavar="OUT", type=Path, help="folder that `build` made")
-    sheet.add_argument("-o", "--output", type=Path, help="PNG file (default: OUT/sheet.png)")
+    sheet.add_argument("-o", "--output", type=Path, help="PNG or JPEG (default: OUT/sheet.png)")
     sheet.add_argument("--clips", type=int, default=40, help="at most this many (default: 40)")
 
 

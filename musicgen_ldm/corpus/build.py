@@ -35,9 +35,9 @@ from musicgen_ldm.corpus.render import SoundBank
 from musicgen_ldm.corpus.warmup import compile_kernels
 from musicgen_ldm.data.manifest import parse_clip, write_manifest
 from musicgen_ldm.errors import CorpusError, OutputError
+from musicgen_ldm.whole_file import PARTIAL, whole_file
 
 MANIFEST, SETTINGS, LOG = "manifest.jsonl", "corpus.json", "clips.log"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +271,5 @@ def _write_stems(made: MadeClip, plan: ClipPlan, out: Path) -> None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all."""
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_bytes(content)

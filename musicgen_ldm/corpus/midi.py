@@ -1,6 +1,5 @@
 """Scores as standard MIDI files, to look into or to play on other instruments."""
 
-import os
 from pathlib import Path
 
 import mido
@@ -8,6 +7,7 @@ import mido
 from musicgen_ldm.corpus.instruments import get_instrument
 from musicgen_ldm.corpus.rhythm import parse_meter
 from musicgen_ldm.corpus.score import Part, Score
+from musicgen_ldm.whole_file import whole_file
 
 TICKS = 480  # per quarter note
 DRUM_CHANNEL = 9
@@ -28,9 +28,8 @@ def write_midi(score: Score, path: Path) -> None:
         is_drums = get_instrument(part.instrument).is_drums
         channel = DRUM_CHANNEL if is_drums else channels[index % len(channels)]
         file.tracks.append(_track(part, channel, _quarters_per_minute(score)))
-    partial = path.with_name(path.name + ".partial")
-    file.save(partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        file.save(partial)
 
 
 def _quarters_per_minute(score: Score) -> float:

@@ -4,7 +4,6 @@ What is asked is read off the words again, so that nothing is judged that a prom
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -21,6 +20,7 @@ from musicgen_ldm.corpus.words import ATTEMPTS, write_captions
 from musicgen_ldm.data.manifest import Clip, Tags, read_manifest
 from musicgen_ldm.data.merged_genres import merged_genre
 from musicgen_ldm.errors import CorpusError, OutputError
+from musicgen_ldm.whole_file import whole_file
 
 MEASURED_MODES = ("major", "minor")  # of those that captions speak of
 
@@ -155,11 +155,10 @@ def write_prompts(manifest: Path, target: Path, *, count: int, seed: int) -> int
     held_out = [clip for clip in clips if clip.split == "test"]
     prompts = prompt_set(held_out or clips, count, np.random.default_rng(seed))
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in prompts)
-    partial = target.with_name(f"{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, target)
+        with whole_file(target) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error}); give another OUT") from error
     return len({record["clip"] for record in prompts})

@@ -14,7 +14,9 @@ from musicgen_ldm.config.signal import MelConfig
 from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.errors import CorpusError, OutputError
 from musicgen_ldm.mel import log_mel
+from musicgen_ldm.whole_file import whole_file
 
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 COLUMNS = 4
 PIXELS_PER_BIN = 2
 FRAMES_PER_PIXEL = 3
@@ -40,7 +42,7 @@ def choose_clips(clips: Sequence[Clip], count: int) -> list[Clip]:
 
 
 def draw_sheet(corpus: str | Path, path: str | Path, *, count: int = 40) -> None:
-    """Draw clips of a corpus as a PNG.
+    """Draw clips of a corpus as a PNG or JPEG, as the name of `path` says.
 
     Each cell shows the log-mel spectrogram (64 bins, low notes below), a tick above it for every
     beat and a longer one for every downbeat, and the first caption.
@@ -50,7 +52,9 @@ def draw_sheet(corpus: str | Path, path: str | Path, *, count: int = 40) -> None
         CorpusError: If the manifest is empty or `count` is not positive.
         OutputError: If the picture cannot be written.
     """
-    folder = Path(corpus)
+    folder, path = Path(corpus), Path(path)
+    if (picture_format := FORMATS.get(path.suffix.lower())) is None:
+        raise OutputError(f"{path}: a sheet is a {' or '.join(FORMATS)} file; change its suffix")
     clips = choose_clips(list(read_manifest(folder / "manifest.jsonl")), count)
     if not clips:
         raise CorpusError(f"{folder}: nothing to draw; build a corpus and ask for 1 clip or more")
@@ -65,7 +69,8 @@ def draw_sheet(corpus: str | Path, path: str | Path, *, count: int = 40) -> None
         row, column = divmod(index, COLUMNS)
         sheet.paste(cell, (MARGIN + column * (width + MARGIN), MARGIN + row * (height + MARGIN)))
     try:
-        sheet.save(Path(path), format="PNG")
+        with whole_file(path) as partial:
+            sheet.save(partial, format=picture_format)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error}); give another -o") from error
 

@@ -8,7 +8,6 @@ read, and two experiments that agree share their features. A shard appears whole
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.errors import MusicGenError
+from musicgen_ldm.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -103,11 +103,11 @@ class FeatureStore:
             for name, tensor in features.items()
         }
         path = self.folder / f"{digest(list(entries))}.safetensors"
-        partial = path.with_suffix(f".partial-{os.getpid()}")
         names = list(next(iter(entries.values())))
         metadata = {"keys": json.dumps(list(entries)), "names": json.dumps(names)}
-        partial.write_bytes(save(tensors, metadata))  # a full disk is an OSError with its number
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            # Unlike `save_file`, a full disk is an OSError with its number.
+            partial.write_bytes(save(tensors, metadata))
         self.refresh()
 
     def read(self, key: str) -> Features:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ldm.errors import ManifestError
+from musicgen_ldm.whole_file import whole_file
 
 SPLITS = ("train", "valid", "test")
 
@@ -160,12 +161,9 @@ def read_manifest(path: str | Path) -> Iterator[Clip]:
 
 def write_manifest(path: str | Path, clips: Iterable[Clip]) -> None:
     """Write `clips` as JSONL, whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with whole_file(Path(path)) as partial, partial.open("w", encoding="utf-8") as file:
         for clip in clips:
             file.write(json.dumps(clip.to_json(), ensure_ascii=False) + "\n")
-    os.replace(partial, path)
 
 
 def join_manifests(target: str | Path, sources: Iterable[str | Path]) -> int:

@@ -8,7 +8,6 @@ may share a cache.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_ldm.errors import OutputError
+from musicgen_ldm.whole_file import whole_file
 
 CACHE_VARIABLE = "MUSICGEN_LDM_CACHE"
 
@@ -67,13 +67,8 @@ class Cache:
         path = self.path(identity, sha256)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.savez(file, **arrays)
-                os.replace(partial, path)
-            finally:
-                Path(partial).unlink(missing_ok=True)
+            with whole_file(path) as partial, partial.open("wb") as file:
+                np.savez(file, **arrays)
         except OSError as error:
             raise OutputError(
                 f"{self.root}: the cache cannot be written ({error.strerror}); "

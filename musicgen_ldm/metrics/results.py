@@ -7,7 +7,6 @@ Schema of the file is `results.schema.json` beside this module.
 import csv
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from musicgen_ldm.errors import MetricError, OutputError
 from musicgen_ldm.metrics.statistics import Estimate
+from musicgen_ldm.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 RESULTS_FILE, CLIPS_FILE, REPORT_FILE = "results.json", "per_clip.csv", "report.html"
@@ -155,12 +155,10 @@ def read_results(folder: str | Path) -> dict[str, Any]:
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as CSV; columns in order of first appearance, None as an empty cell."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -178,6 +176,5 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

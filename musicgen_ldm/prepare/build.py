@@ -6,7 +6,6 @@ OUT/.tracks/         finished measurements; a killed run goes on from them
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from musicgen_ldm.prepare.collection import Collection, measure_share, survey
 from musicgen_ldm.prepare.doctor import Finding, diagnose
 from musicgen_ldm.prepare.track import ClipFacts, Track
 from musicgen_ldm.prepare.walk import find_audio
+from musicgen_ldm.whole_file import whole_file
 
 MANIFEST, REPORT, KEPT = "manifest.jsonl", "report.json", ".tracks"
 
@@ -204,9 +204,8 @@ def _tags(stated: Tags, facts: ClipFacts) -> Tags:
 
 def _write_report(path: Path, prepared: Prepared) -> None:
     record = {"schema": 1, **prepared.totals(), "findings": findings_json(prepared.findings)}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def findings_json(findings: Sequence[Finding]) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +21,7 @@ from musicgen_ldm.prepare.captions import Facts, Words, words_of
 from musicgen_ldm.prepare.duplicates import find_duplicates
 from musicgen_ldm.prepare.track import Track, examine_track, hash_file
 from musicgen_ldm.prepare.walk import find_audio
+from musicgen_ldm.whole_file import whole_file
 
 MEASUREMENT_VERSION = 1  # raise it when a measurement changes, so that kept ones are not reused
 NO_WORDS = Words((), Tags(), None, None, None, ())
@@ -114,9 +114,8 @@ def measure_track(path: Path, *, config: PrepareConfig, kept: Path | None) -> Tr
     if record.is_file():
         return replace(Track.from_json(json.loads(record.read_text())), path=str(path))
     track = examine_track(path, digest, config, music=True)
-    partial_file = record.with_suffix(f".{os.getpid()}.partial")
-    partial_file.write_text(json.dumps(track.to_json()))
-    os.replace(partial_file, record)
+    with whole_file(record) as written:
+        written.write_text(json.dumps(track.to_json()))
     return track
 
 

@@ -12,7 +12,6 @@ RUN/config.yaml      every value, resolved
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from musicgen_ldm.config.training import StageConfig
 from musicgen_ldm.configio import dump_yaml, to_plain
 from musicgen_ldm.errors import ManifestError, TrainingError
 from musicgen_ldm.training.checkpoints import CheckpointStore
+from musicgen_ldm.whole_file import whole_file
 
 FREE_TO_CHANGE = ("run", "preview", "max_steps")  # between a run and its continuation
 
@@ -143,9 +143,8 @@ def manifest_hash(config: StageConfig) -> str | None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

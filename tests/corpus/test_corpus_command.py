@@ -139,6 +139,10 @@ def test_sheet_draws_one_cell_a_clip(tmp_path, rng):
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "five.png") as five:
         assert one.size[0] == five.size[0]
         assert five.size[1] > 1.8 * one.size[1]  # a second row
+    sheet.draw_sheet(tmp_path, tmp_path / "one.JPG", count=1)
+    assert (tmp_path / "one.JPG").read_bytes().startswith(b"\xff\xd8")
+    with pytest.raises(OutputError, match=r"one\.gif: a sheet is a \.png or \.jpg"):
+        sheet.draw_sheet(tmp_path, tmp_path / "one.gif")
 
 
 def test_sheet_lets_genres_take_turns():
