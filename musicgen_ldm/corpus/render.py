@@ -118,7 +118,9 @@ class SoundBank:
         if not able:
             names = ", ".join(font.info.name for font in self.fonts)
             wanted = "a drum kit" if is_drums else f"program {program}"
-            raise CorpusError(f"no soundfont plays {wanted}; tried {names}")
+            raise CorpusError(
+                f"no soundfont plays {wanted} as it should; tried {names}; add another --soundfont"
+            )
         return able[int(rng.integers(len(able)))]
 
 

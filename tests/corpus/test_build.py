@@ -25,6 +25,7 @@ from musicgen_ldm.corpus.genre import load_genre
 from musicgen_ldm.corpus.oneshots import OneShots
 from musicgen_ldm.corpus.recipe import PRESETS, ClipPlan, plan_clips, single_plan
 from musicgen_ldm.corpus.render import SoundBank
+from musicgen_ldm.corpus.soundfont import SOUNDFONTS
 from musicgen_ldm.data.manifest import read_manifest
 from musicgen_ldm.errors import CorpusError
 
@@ -116,6 +117,20 @@ def test_no_temporary_files_remain(corpus):
 def test_workers_do_not_change_a_byte(corpus, genre, tmp_path, workers):
     build_corpus(tmp_path, BuildRequest(num_clips=6, seed=3, genres=(genre,)), workers=workers)
     assert digests(tmp_path) == digests(corpus)
+
+
+@pytest.mark.skipif(not SOUNDFONTS[0].path.is_file(), reason="needs a soundfont")
+def test_workers_do_not_change_a_sampled_byte(tmp_path):
+    request = BuildRequest(
+        num_clips=4, seed=3, genres=("bossa-nova",), soundfonts=(SOUNDFONTS[0].path,)
+    )
+    for workers in (1, 2):
+        build_corpus(tmp_path / str(workers), request, workers=workers)
+    clips = list(read_manifest(tmp_path / "1" / "manifest.jsonl"))
+    assert all(
+        any(source["kind"] == "soundfont" for source in clip.extra["ingredients"]) for clip in clips
+    )
+    assert digests(tmp_path / "1") == digests(tmp_path / "2")
 
 
 def test_longer_corpus_keeps_its_first_clips(corpus, genre, tmp_path):
