@@ -7,6 +7,7 @@ Every setting draws the same prompts (one caption of each validation clip) with 
 `text fit` is the mean cosine of prompt and sound, `real` the same for the clips themselves;
 `kad` the kernel distance (Chung et al. 2025) to those clips in the checkpoint's own CLAP; `sound`
 the mean health (silence, clipping, DC); `x real time` how much faster than playing it was drawn.
+Text fit chooses among candidates, so it flatters many; `evaluate --metrics obedience` does not.
 """
 
 import argparse
@@ -25,7 +26,10 @@ from musicgen_ldm.data.manifest import Clip, read_manifest
 from musicgen_ldm.metrics import kernel
 from musicgen_ldm.pipeline import MusicLDM
 
-AXES = {"steps": int, "guidance": float, "guidance_rescale": float, "bridge": str, "sampler": str}
+AXES = {
+    "steps": int, "candidates": int, "guidance": float, "guidance_rescale": float,
+    "bridge": str, "sampler": str,
+}  # fmt: skip
 
 
 def validation_clips(manifest: Path, count: int) -> list[Clip]:

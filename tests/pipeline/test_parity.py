@@ -27,7 +27,13 @@ def assert_parity(
         negative_prompt="drums",
         seconds=2.56,
         seed=5,
-        sampling={"sampler": "ddim", "steps": steps, "guidance": guidance, "vocoder": "hifi-gan"},
+        sampling={
+            "sampler": "ddim",
+            "steps": steps,
+            "guidance": guidance,
+            "vocoder": "hifi-gan",
+            "candidates": 1,
+        },
     )
     take = model.generate(request)[0]
     condition = make_condition(model.checkpoint, request, "none")
