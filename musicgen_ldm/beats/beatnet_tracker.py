@@ -68,6 +68,7 @@ class BeatNetTracker:
     """
 
     name = "beatnet"
+    identity = INSTALL.rpartition(" ")[2]
 
     def __init__(self) -> None:
         self.network = _BeatNetwork().eval()

@@ -1,5 +1,7 @@
 """The fallback tracker: librosa's dynamic programming (Ellis 2007), downbeats by accent."""
 
+from importlib.metadata import version
+
 import librosa
 import numpy as np
 
@@ -21,6 +23,7 @@ class LibrosaTracker:
     """
 
     name = "librosa"
+    identity = f"librosa-{version('librosa')}"
 
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""

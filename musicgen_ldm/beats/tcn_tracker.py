@@ -1,6 +1,7 @@
 """The tracker of our own: `BeatNetwork` and the bar-pointer decoder."""
 
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 from musicgen_ldm.audio import Waveform
@@ -44,6 +45,8 @@ class TcnTracker:
 
     def __init__(self, network: BeatNetwork | None = None) -> None:
         self.network = load_network() if network is None else network
+        weights = (tensor.numpy().tobytes() for tensor in self.network.state_dict().values())
+        self.identity = f"tcn-{sha256(b''.join(weights)).hexdigest()[:8]}"
 
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""

@@ -35,6 +35,8 @@ class BeatTracker(Protocol):
     """Anything that finds the beats of a waveform, at any sample rate and channel count."""
 
     name: str
+    identity: str
+    """Changes whenever the beats of some sound may: part of the key under which they are kept."""
 
     def __call__(self, waveform: Waveform) -> Beats:
         """The beats of `waveform`; `NO_BEATS` for silence and for pulseless sound."""

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from musicgen_ldm.audio import FloatArray, Waveform, read_audio
+from musicgen_ldm.beats import get_tracker
 from musicgen_ldm.errors import AudioError, MetricError
 from musicgen_ldm.measure import Health, Key, Tempo, measure_key, measure_tempo, signal_health
 from musicgen_ldm.metrics.cache import Arrays, Cache
@@ -30,7 +31,7 @@ from musicgen_ldm.parallel import Workers
 Item = TypeVar("Item")
 Out = TypeVar("Out")
 
-SIGNAL, MUSIC = "signal-1", "music-1"  # cache identities of what is measured without a model
+SIGNAL = "signal-1"  # cache identity of the signal's health
 BATCH_WINDOWS = 32
 DECODERS = 4  # threads; libsndfile and soxr release the interpreter
 AHEAD = 64  # files decoded but not yet embedded, at most
@@ -164,7 +165,7 @@ class _Run:
         try:
             sha256 = _content_key(file, file_hash(file.path))
             lacking = [e for e in self.embedders if not self._has(self.identity(e), sha256)]
-            needs_music = file.id in self.music_ids and not self._has(MUSIC, sha256)
+            needs_music = file.id in self.music_ids and not self._has(music_identity(), sha256)
             if not (lacking or needs_music or not self._has(SIGNAL, sha256)):
                 return sha256, {}
             waveform = read_audio(file.path, start_s=file.start_s, duration_s=file.duration_s)
@@ -172,7 +173,7 @@ class _Run:
             return Unread(file, str(error))
         self.cache.write(SIGNAL, sha256, _signal(waveform))
         if needs_music:
-            self.cache.write(MUSIC, sha256, _music(waveform))
+            self.cache.write(music_identity(), sha256, _music(waveform))
         prepared = self.preset.prepare(waveform)
         return sha256, {
             e.name: cut_windows(prepared.resampled(e.sample_rate).mono, e) for e in lacking
@@ -198,7 +199,7 @@ class _Run:
             features[embedder.name] = Features(**self._read(self.identity(embedder), sha256))
         tempo, key = None, None
         if file.id in self.music_ids:
-            tempo, key = _parse_music(self._read(MUSIC, sha256))
+            tempo, key = _parse_music(self._read(music_identity(), sha256))
         health = Health(**signal)
         return Analysis(file, sha256, file_sha256, seconds, rate, health, tempo, key, features)
 
@@ -251,6 +252,11 @@ def _content_key(file: AudioFile, digest: str) -> str:
 def _signal(waveform: Waveform) -> dict[str, float]:
     health = asdict(signal_health(waveform))
     return {"seconds": waveform.seconds, "sample_rate": waveform.sample_rate, **health}
+
+
+def music_identity() -> str:
+    """Cache identity of tempo and key: other weights of the beat tracker hear other tempi."""
+    return f"music-1-{get_tracker().identity}"
 
 
 def _music(waveform: Waveform) -> dict[str, float | str]:

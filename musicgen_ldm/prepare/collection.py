@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from musicgen_ldm.beats import get_tracker
 from musicgen_ldm.config.prepare import PrepareConfig
 from musicgen_ldm.data.manifest import Tags
 from musicgen_ldm.errors import ManifestError, RequestError
@@ -122,7 +123,8 @@ def measure_track(path: Path, *, config: PrepareConfig, kept: Path | None) -> Tr
 def _settings_hash(config: PrepareConfig) -> str:
     """Short hash of what measurements depend on."""
     settings = asdict(config)
-    relevant = [settings[name] for name in ("clip_seconds", "min_seconds", "tracker")]
+    relevant = [settings[name] for name in ("clip_seconds", "min_seconds")]
+    relevant.append(get_tracker(config.tracker).identity)
     return sha256(json.dumps([MEASUREMENT_VERSION, *relevant]).encode()).hexdigest()[:8]
 
 

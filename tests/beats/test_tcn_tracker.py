@@ -38,6 +38,15 @@ def test_shipped_size_stays_below_half_a_megabyte(tmp_path):
     assert (tmp_path / "tcn.safetensors").stat().st_size < 500_000
 
 
+def test_identity_follows_the_weights():
+    network = small_network()
+    identity = TcnTracker(network).identity
+    assert TcnTracker(small_network()).identity == identity
+    with torch.no_grad():
+        network.head.bias += 1e-3
+    assert TcnTracker(network).identity != identity
+
+
 def test_features_do_not_depend_on_level():
     loud, quiet = noise(), Waveform(noise().samples * 0.05, RATE)
     assert torch.allclose(beat_features(loud), beat_features(quiet), atol=1e-4)

@@ -12,10 +12,11 @@ import soundfile
 from synthetic_music import RATE, melody, write_folder
 
 from musicgen_ldm.bank import build
+from musicgen_ldm.beats import Beats
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import ConfigError, MetricError, OutputError
 from musicgen_ldm.metrics import evaluation, report
-from musicgen_ldm.metrics.analysis import feature_identity, file_hash
+from musicgen_ldm.metrics.analysis import analyse, feature_identity, file_hash
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.card import BEGIN, update_card
 from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
@@ -376,9 +377,33 @@ def test_interrupted_runs_go_on(audio, tmp_path, workers):
     assert not list(cache.root.rglob("*.partial"))
 
 
+def test_other_weights_of_the_beat_tracker_measure_the_tempo_again(
+    audio, tmp_path, workers, monkeypatch
+):
+    cache, file = Cache(tmp_path), list_audio(audio / "gen")[0]
+
+    def measured(tracker):
+        monkeypatch.setattr("musicgen_ldm.metrics.analysis.get_tracker", lambda: tracker)
+        monkeypatch.setattr("musicgen_ldm.measure.tempo.get_tracker", lambda _: tracker)
+        clips, _ = analyse([file], [], get_preset("v1"), cache, workers, music_ids=[file.id])
+        return clips[0].tempo.bpm
+
+    class Metronome:
+        name = "metronome"
+
+        def __init__(self, period_s):
+            self.identity = str(period_s)
+            self.times = tuple(period_s * beat for beat in range(5))
+
+        def __call__(self, waveform):
+            return Beats(self.times, (), 1.0)
+
+    assert measured(Metronome(0.5)) == pytest.approx(120)
+    assert measured(Metronome(0.6)) == pytest.approx(100)
+
+
 def test_shares_of_workers_join_in_the_cache(audio, tmp_path, workers):
     """Two workers embed half each; the main one then only reads."""
-    from musicgen_ldm.metrics.analysis import analyse
     from musicgen_ldm.parallel import Workers
 
     class Second(type(workers.state)):
