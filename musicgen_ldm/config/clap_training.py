@@ -57,6 +57,11 @@ class ClapStageConfig(StageConfig):
             embeddings stay frozen with the first of them.
         dropout: Of both towers. The stock 0.1 is louder than what tells two clips apart in fresh
             towers, and then nothing is learned; 0.1 suits a pretrained text tower.
+        frozen_audio: Leave the audio tower as it is, and let it hear each clip once. Sentences
+            then learn where sounds lie, in a fraction of the time, and what was embedded before,
+            such as a novelty bank, stays valid. `gain_db` is of no use then.
+        facts_weight: Weight of naming the clips' genre, instruments, tempo, key and mood from
+            their embeddings, in nats a question (`training/clap_facts.py`).
         targets: Which pairs are positive.
         hard_negatives: K captions with one attribute swapped, for clips whose tags are known.
         max_tokens: Captions are cut here.
@@ -70,6 +75,8 @@ class ClapStageConfig(StageConfig):
     text_lr_factor: float = 1.0
     frozen_text_layers: int = 0
     dropout: float = 0.0
+    frozen_audio: bool = False
+    facts_weight: float = 0.0
     targets: TargetConfig = field(default_factory=TargetConfig)
     hard_negatives: int = 0
     max_tokens: int = 77
@@ -81,6 +88,11 @@ class ClapStageConfig(StageConfig):
         super().__post_init__()
         if self.init is not None and self.text_tower != "random":
             raise ConfigError(f"init={self.init} already holds a text tower; leave text_tower out")
+        if self.frozen_audio and (self.init is None or self.cache is None):
+            raise ConfigError(
+                "frozen_audio=true keeps the audio tower of a trained CLAP, and what it hears of "
+                "each clip; name that CLAP with init= and a folder with cache="
+            )
         layers = self.model.clap.text.num_layers
         if not 0 <= self.frozen_text_layers <= layers:
             raise ConfigError(
@@ -88,4 +100,6 @@ class ClapStageConfig(StageConfig):
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout}: must be at least 0 and below 1")
-        check_least(self, hard_negatives=0, text_lr_factor=0, max_tokens=3, gain_db=0)
+        check_least(
+            self, hard_negatives=0, text_lr_factor=0, max_tokens=3, gain_db=0, facts_weight=0
+        )

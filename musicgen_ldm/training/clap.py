@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,14 +13,22 @@ from transformers import ClapModel
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.config.clap_training import ClapStageConfig
-from musicgen_ldm.data.clap_examples import ClapDataset
+from musicgen_ldm.data.clap_examples import ClapDataset, EmbeddedClips
 from musicgen_ldm.data.clips import ClipDataset
-from musicgen_ldm.data.feature_store import FeatureStore
+from musicgen_ldm.data.facts import answers
+from musicgen_ldm.data.feature_store import FeatureStore, weights_digest
 from musicgen_ldm.data.loading import Example
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.models.clap import ClapEmbedder, build_clap, build_feature_extractor
 from musicgen_ldm.models.minilm import load_text_tower
 from musicgen_ldm.models.tokenizer import byte_tokenizer
+from musicgen_ldm.training.clap_facts import (
+    FactClasses,
+    FactHeads,
+    FactTargets,
+    fact_loss,
+    facts_named,
+)
 from musicgen_ldm.training.clap_folder import load_clap, save_clap
 from musicgen_ldm.training.clap_losses import (
     Negatives,
@@ -41,7 +49,6 @@ from musicgen_ldm.training.task import (
     build_optimizer,
     freeze,
     full_precision,
-    unwrapped,
 )
 
 RECALL_DEPTHS = (1, 5, 10)
@@ -55,6 +62,7 @@ class ClapTask:
 
     Raises:
         CheckpointError: If the initial weights are missing or of another size.
+        TrainingError: If facts are to be learned and no two clips differ in any.
     """
 
     name = "clap"
@@ -71,9 +79,20 @@ class ClapTask:
         for module in start.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = config.dropout
-        self.models: dict[str, nn.Module] = {"clap": start.model.train()}
+            elif hasattr(module, "attention_dropout"):  # the text tower's, a number
+                module.attention_dropout = config.dropout
+        self._clap = start.model.train()
+        self.models: dict[str, nn.Module] = {"clap": self._clap}
+        if config.frozen_audio:
+            self.models["clap"] = TextHalf(self._clap)
+            self.frozen["audio_model"] = freeze(self._clap.audio_model)
+            self.frozen["audio_projection"] = freeze(self._clap.audio_projection)
         self.averaged = ("clap",)
-        self._sources: dict[str, ClapDataset] = {}
+        self._sources: dict[str, ClapDataset | EmbeddedClips] = {}
+        self.facts: FactClasses | None = None
+        if config.facts_weight:
+            self.facts = FactClasses([answers(clip) for clip in self.dataset("train").clips.clips])
+            self.models["facts"] = FactHeads(self.facts, start.dim)
 
     def _initial(self) -> ClapEmbedder:
         if self.config.init is not None:
@@ -89,16 +108,13 @@ class ClapTask:
         )
         return ClapEmbedder(model, tokenizer, build_feature_extractor(clap.audio))
 
-    @property
-    def _clap(self) -> ClapModel:
-        """The network without its distributed wrapper."""
-        return cast(ClapModel, unwrapped(self.models["clap"]))
-
     def optimizers(self) -> dict[str, Optimization]:
         """One optimizer; the text tower has its own rate, and vectors are not decayed."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.models["clap"].named_parameters():
-            if parameter.requires_grad:
+        for model in self.models.values():
+            for name, parameter in model.named_parameters():
+                if not parameter.requires_grad:
+                    continue
                 kind = (name.startswith("text_model."), parameter.ndim < 2)
                 groups.setdefault(kind, []).append(parameter)
         optim = self.config.optim
@@ -116,13 +132,13 @@ class ClapTask:
             )
         }
 
-    def dataset(self, split: str) -> ClapDataset:
-        """Windows of spectrograms with a caption each; the same object each time."""
+    def dataset(self, split: str) -> ClapDataset | EmbeddedClips:
+        """Spectrograms or their vectors with a caption each; the same object each time."""
         if split not in self._sources:
             self._sources[split] = self._build_source(split)
         return self._sources[split]
 
-    def _build_source(self, split: str) -> ClapDataset:
+    def _build_source(self, split: str) -> ClapDataset | EmbeddedClips:
         assert self.extractor is not None
         clips = ClipDataset.from_config(
             self.config.data,
@@ -132,20 +148,34 @@ class ClapTask:
             seed=self.config.seed,
         )
         store = None
+        identity: dict[str, Any] = {
+            "feature": "clap mel",
+            "extractor": self.extractor.to_dict(),
+            "peak": self.config.data.peak,
+        }
         if self.config.cache is not None:
-            identity = {
-                "feature": "clap mel",
-                "extractor": self.extractor.to_dict(),
-                "peak": self.config.data.peak,
-            }
             store = FeatureStore(self.config.cache, identity)
-        return ClapDataset(
+        source = ClapDataset(
             clips,
             self.extractor,
             store,
             gain_db=self.config.gain_db if split == "train" else 0.0,
             hard_negatives=self.config.hard_negatives,
         )
+        if not self.config.frozen_audio:
+            return source
+        assert self.config.cache is not None
+        parts = ("audio_model", "audio_projection")
+        identity |= {"feature": "clap audio"}
+        identity |= {part: weights_digest(self.frozen[part]) for part in parts}
+        return EmbeddedClips(source, self._embed_audio, FeatureStore(self.config.cache, identity))
+
+    @torch.no_grad()
+    def _embed_audio(self, mel: Tensor) -> Tensor:
+        """Unit vectors (B, D) of spectrograms (B, 1, N, M)."""
+        embedder = ClapEmbedder(self._clap, self.tokenizer, self.extractor)
+        with full_precision(self._clap.device):
+            return F.normalize(embedder.project(mel.to(self._clap.device)), dim=-1).cpu()
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Stack spectrograms, tokenise captions and hard negatives together."""
@@ -153,14 +183,19 @@ class ClapTask:
         negatives = [text for e in examples for text in _padded(e["negatives"], count)]
         captions = [e["caption"] for e in examples]
         mask = [[k < len(e["negatives"]) for k in range(count)] for e in examples]
+        sound = "audio" if self.config.frozen_audio else "mel"
         return {
             "id": [e["id"] for e in examples],
             "clip": [e["clip"] for e in examples],
-            "mel": torch.stack([torch.from_numpy(e["mel"]) for e in examples]),
+            sound: torch.stack([torch.as_tensor(e[sound]) for e in examples]),
             "reference": torch.stack([torch.from_numpy(e["reference"]) for e in examples]),
             "group": torch.tensor([_caption_group(caption) for caption in captions]),
             "negative_mask": torch.tensor(mask, dtype=torch.bool).view(len(examples), count),
+            "facts": self._fact_targets([e["clip"] for e in examples]),
         } | self._tokenise(captions + negatives)
+
+    def _fact_targets(self, clips: list[Clip]) -> FactTargets:
+        return self.facts.targets([answers(clip) for clip in clips]) if self.facts else {}
 
     def _tokenise(self, sentences: list[str]) -> dict[str, Tensor]:
         tokens = self.tokenizer(
@@ -175,6 +210,11 @@ class ClapTask:
     def step(self, batch: Batch, context: StepContext) -> Metrics:
         """Pull true pairs together and push the others apart."""
         audio, text, negatives = self._embed(batch)
+        metrics = {}
+        naming = audio.new_zeros(())
+        if self.facts:
+            naming = self._fact_loss(audio, text, batch["facts"])
+            metrics["facts"] = naming.detach()
         everybody = [gather_with_gradient(x) for x in (audio, text, *negatives)]
         audio, text = everybody[:2]
         targets = self._targets(batch, audio.device)
@@ -188,22 +228,28 @@ class ClapTask:
             symmetric=self.config.targets.symmetric,
             negatives=Negatives(*everybody[2:]) if self.config.hard_negatives else None,
         )
-        context.optimize("clap", loss)
-        return {
+        context.optimize("clap", loss + self.config.facts_weight * naming)
+        return metrics | {
             "loss": loss.detach(),
             "n_eff": effective_positives(targets),
             "log_n_eff": effective_positives(targets).log(),
             "scale": logit_scale(clap.logit_scale_a.detach()),
         }
 
+    def _fact_loss(self, audio: Tensor, text: Tensor, targets: FactTargets) -> Tensor:
+        """Of both towers under the same heads, so that a fact lies in one direction for both."""
+        both = {question: rows.repeat(2, 1) for question, rows in targets.items()}
+        with full_precision(audio.device):
+            return fact_loss(self.models["facts"](torch.cat([audio, text])), both)
+
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         """Audio (B, D), text (B, D), hard negatives (B, K, D) with their mask."""
-        output = self.models["clap"](
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            input_features=batch["mel"],
-        )
-        audio, texts = output.audio_embeds.float(), output.text_embeds.float()
+        words = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        if self.config.frozen_audio:
+            audio, texts = batch["audio"], self.models["clap"](**words)
+        else:
+            output = self.models["clap"](**words, input_features=batch["mel"])
+            audio, texts = output.audio_embeds.float(), output.text_embeds.float()
         text, negatives = texts[: len(audio)], texts[len(audio) :]
         mask = batch["negative_mask"]
         return audio, text, (negatives.view(*mask.shape, texts.shape[1]), mask)
@@ -223,8 +269,8 @@ class ClapTask:
     @torch.no_grad()
     def _caption_reference(self, batch: Batch) -> Tensor:
         """Mean-pooled states of the initial text tower for the true captions, (B, F)."""
-        ids = batch["input_ids"][: len(batch["mel"])]
-        mask = batch["attention_mask"][: len(batch["mel"])]
+        count = len(batch["id"])
+        ids, mask = batch["input_ids"][:count], batch["attention_mask"][:count]
         hidden = self.frozen["reference"](input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).to(hidden)
         return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
@@ -240,8 +286,22 @@ class ClapTask:
         if not parts:
             return {}
         with full_precision(generator.device):  # see `clap_loss`
-            columns = zip(*parts, strict=True)
-            return self._measure(*(torch.cat(column) for column in columns), clips=clips)
+            audio, text, *rest = (torch.cat(column) for column in zip(*parts, strict=True))
+            return self._measure(audio, text, *rest, clips=clips) | self._named(audio, text, clips)
+
+    def _named(self, audio: Tensor, text: Tensor, clips: list[Clip]) -> dict[str, float]:
+        """Share of clips whose facts the heads name, from the sound and from a caption.
+
+        A caption states only some of the facts, so no tower can name all.
+        """
+        if self.facts is None:
+            return {}
+        targets = {name: rows.to(audio.device) for name, rows in self._fact_targets(clips).items()}
+        return {
+            f"{tower}_names/{question}": share
+            for tower, vectors in (("audio", audio), ("text", text))
+            for question, share in facts_named(self.models["facts"](vectors), targets).items()
+        }
 
     def _measure(
         self,
@@ -273,11 +333,8 @@ class ClapTask:
         return metrics
 
     def _embed_text(self, sentences: list[str]) -> Tensor:
-        device = self._clap.device
-        tokens = {k: v.to(device) for k, v in self._tokenise(sentences).items()}
-        # Not `get_text_features`, which returns another type in each generation of transformers.
-        hidden = self._clap.text_model(**tokens).pooler_output
-        return F.normalize(self._clap.text_projection(hidden), dim=-1).float()
+        tokens = {k: v.to(self._clap.device) for k, v in self._tokenise(sentences).items()}
+        return embed_sentences(self._clap, **tokens)
 
     def samples(self, generator: Generator) -> dict[str, Waveform]:
         """Nothing: embeddings make no sound."""
@@ -286,6 +343,36 @@ class ClapTask:
     def export(self, folder: Path) -> None:
         """Write `text_encoder/` (both towers), `tokenizer/` and `feature_extractor/`."""
         save_clap(ClapEmbedder(self._clap, self.tokenizer, self.extractor), folder)
+
+
+class TextHalf(nn.Module):
+    """What of a CLAP is trained beside a frozen audio tower; shares its weights.
+
+    Args:
+        clap: The whole.
+    """
+
+    def __init__(self, clap: ClapModel) -> None:
+        super().__init__()
+        self.text_model = clap.text_model
+        self.text_projection = clap.text_projection
+        self.logit_scale_a = clap.logit_scale_a
+        self.logit_scale_t = clap.logit_scale_t
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit vectors (B, D) of tokens (B, number of tokens)."""
+        return embed_sentences(self, input_ids, attention_mask)
+
+
+def embed_sentences(
+    clap: ClapModel | TextHalf, input_ids: Tensor, attention_mask: Tensor
+) -> Tensor:
+    """Unit vectors (B, D) of tokens (B, number of tokens).
+
+    Not `get_text_features`, which returns another type in each generation of transformers.
+    """
+    hidden = clap.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+    return F.normalize(clap.text_projection(hidden).float(), dim=-1)
 
 
 def _freeze_text_layers(model: ClapModel, count: int) -> None:

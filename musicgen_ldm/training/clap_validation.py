@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from musicgen_ldm.data.clap_examples import tempo_word
+from musicgen_ldm.data.facts import answers
 from musicgen_ldm.data.manifest import Clip
 
 EmbedText = Callable[[list[str]], Tensor]
@@ -21,12 +21,10 @@ TEMPLATES = {
 
 def class_labels(clip: Clip) -> dict[str, tuple[str, ...]]:
     """Names that count as right for a clip, by attribute; empty where unknown."""
-    spoken = [name.replace("-", " ") for name in clip.tags.instruments]
-    genre, tempo = clip.tags.genre, tempo_word(clip)
+    known = answers(clip)
     return {
-        "genre": (genre.replace("-", " "),) if genre else (),
-        "instrument": tuple(spoken),
-        "tempo": (tempo,) if tempo else (),
+        attribute: tuple(name.replace("-", " ") for name in known.get(attribute, ()))
+        for attribute in TEMPLATES
     }
 
 

@@ -240,7 +240,9 @@ def test_programs_that_need_modulators_are_left_to_other_fonts(fluid_bank):
     font = fluid_bank.fonts[0]
     assert font.plays(0)
     assert not any(font.plays(program) for program in FLUID.unsuited)
-    with pytest.raises(CorpusError, match="no soundfont plays program 43 as it should; tried FluidR3_GM"):
+    with pytest.raises(
+        CorpusError, match="no soundfont plays program 43 as it should; tried FluidR3_GM"
+    ):
         fluid_bank.font_for(43, is_drums=False, rng=np.random.default_rng(0))
 
 

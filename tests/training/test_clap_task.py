@@ -13,6 +13,7 @@ from musicgen_ldm.config.clap_training import ClapStageConfig, TargetConfig
 from musicgen_ldm.config.models import PRESETS
 from musicgen_ldm.config.training import DataConfig, OptimConfig, RunConfig
 from musicgen_ldm.data.sampler import ClipRef
+from musicgen_ldm.errors import ConfigError
 from musicgen_ldm.models.clap import ClapEmbedder
 from musicgen_ldm.training.clap import ClapTask
 from musicgen_ldm.training.clap_folder import load_clap
@@ -190,3 +191,68 @@ def test_zero_shot_is_perfect_for_a_perfect_embedder(make_config):
     assert zero_shot(audio, clips, embed) == {"genre": 1.0, "instrument": 1.0, "tempo": 1.0}
     chance = zero_shot(audio.roll(1, dims=0), clips, embed)
     assert chance["genre"] == 0.0
+
+
+def test_a_frozen_audio_tower_embeds_as_before(make_config, tmp_path):
+    first = make_config(max_steps=1)
+    Trainer(first, lambda: ClapTask(first)).fit()
+    config = make_config(
+        init=str(tmp_path / "run"), frozen_audio=True, facts_weight=1.0, max_steps=2,
+        run=replace(first.run, out=str(tmp_path / "second")),
+    )  # fmt: skip
+    Trainer(config, lambda: ClapTask(config)).fit()
+    before, after = (load_clap(tmp_path / run).model.state_dict() for run in ("run", "second"))
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"text_model", "text_projection", "logit_scale_a", "logit_scale_t"}
+
+
+def test_an_untrained_audio_tower_cannot_be_frozen(make_config):
+    with pytest.raises(ConfigError, match="init="):
+        make_config(frozen_audio=True)
+
+
+def test_a_frozen_audio_tower_hears_what_a_trained_one_hears(make_config, tmp_path):
+    first = make_config(max_steps=1)
+    Trainer(first, lambda: ClapTask(first)).fit()
+    whole = ClapTask(make_config(init=str(tmp_path / "run")))
+    half = ClapTask(make_config(init=str(tmp_path / "run"), frozen_audio=True))
+    clips, vectors = (task.dataset("valid") for task in (whole, half))
+    whole._clap.eval()
+    with torch.no_grad():
+        for index in range(2):
+            ref = ClipRef(0, index)
+            batch = whole.collate([clips[ref]])
+            _, text, _ = whole._embed(batch)
+            theirs, words, _ = half._embed(half.collate([vectors[ref]]))
+            window = torch.from_numpy(clips.first_window(index))[None, None]
+            assert torch.allclose(theirs, whole._embed_audio(window), atol=1e-6)
+            assert torch.allclose(text, words, atol=1e-6)
+            assert vectors[ref]["caption"] == clips[ref]["caption"]
+
+
+def test_sentences_and_sounds_learn_to_tell_facts(make_config):
+    task = ClapTask(make_config(facts_weight=3.0, optim=OptimConfig(lr=5e-3)))
+    batch = batch_of(task)
+    optimizer = task.optimizers()["clap"].optimizer
+    first = run_step(task, batch, optimizer)
+    for _ in range(30):
+        last = run_step(task, batch, optimizer)
+    assert last["facts"] < first["facts"]
+    with torch.no_grad():
+        audio, text, _ = task._embed(batch)
+        named = task._named(audio, text, batch["clip"])
+    assert named["text_names/genre"] == 1
+
+
+def test_resuming_continues_the_heads_of_facts_too(make_config, tmp_path):
+    config = make_config(facts_weight=1.0)
+    whole = Trainer(config, lambda: ClapTask(config))
+    whole.fit()
+    first = replace(config, max_steps=1, run=replace(config.run, out=str(tmp_path / "halves")))
+    Trainer(first, lambda: ClapTask(first)).fit()
+    rest = replace(first, max_steps=2)
+    resumed = Trainer(rest, lambda: ClapTask(rest), resume=True)
+    resumed.fit()
+    for name in ("clap", "facts"):
+        ours, theirs = (t.bare_models[name].state_dict() for t in (whole, resumed))
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
