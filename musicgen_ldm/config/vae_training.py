@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from musicgen_ldm.config.checks import check_least
 from musicgen_ldm.config.training import AdversaryConfig, OptimConfig, StageConfig
+from musicgen_ldm.errors import ConfigError
 
 _ADAM = OptimConfig(name="adam", lr=4.5e-6, betas=(0.5, 0.9), weight_decay=0.0)
 
@@ -20,6 +21,8 @@ class VaeStageConfig(StageConfig):
 
     stage: str = "vae"
     init: str | None = None  # autoencoder that the weights start from
+    # Train the decoder alone: latents, and with them denoisers and stored features, stay valid.
+    frozen_encoder: bool = False
     batch_size: int = 4
     optim: OptimConfig = field(default_factory=lambda: _ADAM)
     kl_weight: float = 1 / 65_536
@@ -32,4 +35,9 @@ class VaeStageConfig(StageConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
+        if self.frozen_encoder and self.init is None:
+            raise ConfigError(
+                "frozen_encoder=true keeps an encoder of random weights; "
+                "name a trained autoencoder with init="
+            )
         check_least(self, kl_weight=0, multiscale_weight=0, scale_clips=1)

@@ -25,6 +25,7 @@ from musicgen_ldm.training.task import (
     Optimization,
     StepContext,
     build_optimizer,
+    freeze,
     frozen,
     full_precision,
     mean_metrics,
@@ -79,6 +80,9 @@ class VaeTask:
         vae = (
             load_component(AutoencoderKL, config.init, "vae") if config.init else self._fresh_vae()
         )
+        if config.frozen_encoder:
+            freeze(vae.encoder)
+            freeze(vae.quant_conv)
         self.models: dict[str, nn.Module] = {"vae": TrainingVae(vae)}
         if config.adversary:
             self.models["discriminator"] = PatchDiscriminator(config.adversary.width)
@@ -103,7 +107,8 @@ class VaeTask:
 
     def optimizers(self) -> dict[str, Optimization]:
         """One for the autoencoder and one for its discriminator."""
-        optimizers = {"vae": build_optimizer(self.models["vae"].parameters(), self.config.optim)}
+        trained = (p for p in self.models["vae"].parameters() if p.requires_grad)
+        optimizers = {"vae": build_optimizer(trained, self.config.optim)}
         if self.config.adversary:
             optimizers["discriminator"] = build_optimizer(
                 self.models["discriminator"].parameters(), self.config.adversary.optim
@@ -192,7 +197,8 @@ class VaeTask:
 
     def export(self, folder: Path) -> None:
         """Write `vae/` with the measured scale, for the stock `AutoencoderKL`."""
-        self.vae.register_to_config(scaling_factor=self.measure_scale())
+        if not self.config.frozen_encoder:
+            self.vae.register_to_config(scaling_factor=self.measure_scale())
         self.vae.save_pretrained(folder / "vae")
 
     @torch.no_grad()

@@ -89,6 +89,30 @@ def test_the_stage_trains_exports_and_reloads_with_the_stock_class(config):
     assert VaeTask(warm).vae.config.scaling_factor == vae.config.scaling_factor
 
 
+def test_a_frozen_encoder_leaves_latents_as_they_are(config, tmp_path):
+    Trainer(config, lambda: VaeTask(config)).fit()
+    again = dataclasses.replace(
+        config, init=str(tmp_path / "run"), frozen_encoder=True,
+        run=dataclasses.replace(config.run, out=str(tmp_path / "decoder")),
+    )  # fmt: skip
+    Trainer(again, lambda: VaeTask(again)).fit()
+    before, after = (
+        AutoencoderKL.from_pretrained(tmp_path / run / "export" / "vae", use_safetensors=True)
+        for run in ("run", "decoder")
+    )
+    states = before.state_dict(), after.state_dict()
+    changed = {
+        key.split(".")[0] for key in states[0] if not torch.equal(states[0][key], states[1][key])
+    }
+    assert changed == {"decoder", "post_quant_conv"}
+    assert after.config.scaling_factor == before.config.scaling_factor
+
+
+def test_an_untrained_encoder_cannot_be_frozen(config):
+    with pytest.raises(ConfigError, match="init="):
+        dataclasses.replace(config, frozen_encoder=True)
+
+
 def test_the_measured_scale_gives_latents_of_unit_variance(config):
     torch.manual_seed(0)
     task = VaeTask(config)
