@@ -52,7 +52,8 @@ class SamplingConfig:
         vocoder: From mel spectrogram to sound: the checkpoint's own "hifi-gan", or "griffin-lim",
             which suits checkpoints whose vocoder was trained briefly.
         candidates: Draws that a take is the best ranked of. Take t chooses among the draws
-            t * candidates to (t + 1) * candidates - 1, and noise belongs to a draw.
+            t * candidates to (t + 1) * candidates - 1, and noise belongs to a draw. When all of
+            them are silent it draws again, twice at most.
     """
 
     sampler: SamplerName = "ddim"

@@ -35,6 +35,11 @@ ALLOCATOR = re.compile("allocate memory|not enough memory|out of memory")
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+# Rarely a draw is silence, which no one asked for: the same request is drawn again, with noise that
+# belongs to no other take.
+MAX_ATTEMPTS = 3
+DRAWS_OF_AN_ATTEMPT = 1 << 32
+
 ProgressCallback = Callable[[int, Progress], None]
 
 
@@ -152,21 +157,26 @@ class MusicLDM:
         sources: dict[str, str],
         on_progress: ProgressCallback | None,
     ) -> Take:
-        """The best ranked of a take's candidates, the first of equals."""
+        """The best ranked of a take's candidates, the first of equals; not silent if possible."""
         start = time.perf_counter()
         count = self.sampling(request).candidates
 
-        def candidate(which: int) -> Take:
+        def candidate(which: int, attempt: int) -> Take:
             def tell(progress: Progress) -> None:
                 done, total = which * progress.total + progress.step, count * progress.total
                 if on_progress is not None:
                     on_progress(index, replace(progress, step=done, total=total))
 
-            number, told = index * count + which, tell if on_progress else None
+            number = attempt * DRAWS_OF_AN_ATTEMPT + index * count + which
+            told = tell if on_progress else None
             waveform = self.draw(request, condition, plan, number, on_progress=told)
             return self._judged(waveform, request, plan, index, number, sources)
 
-        best = max(map(candidate, range(count)), key=lambda take: take.scores["rank"])
+        for attempt in range(MAX_ATTEMPTS):
+            takes = (candidate(which, attempt) for which in range(count))
+            best = max(takes, key=lambda take: take.scores["rank"])
+            if "silent" not in best.measured["faults"]:
+                break
         return replace(best, record=best.record | {"render_s": time.perf_counter() - start})
 
     def draw(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_a_take_is_the_best_of_its_candidates(tiny_model: MusicLDM) -> None:
         assert take.scores == best.scores
         assert (take.take, take.record["draw"]) == (number, best.take)
     assert told == [(take, step, 4) for take in (0, 1) for step in (1, 2, 3, 4)]
+
+
+def test_a_silent_draw_is_drawn_again(
+    tiny_model: MusicLDM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = {take.take: take for take in tiny_model.generate(replace(REQUEST, takes=2))}
+    drawn: list[int] = []
+    draw = tiny_model.draw
+
+    def silent_first(*args: Any, **options: Any) -> Waveform:
+        sound, number = draw(*args, **options), args[3]
+        drawn.append(number)
+        return replace(sound, samples=0 * sound.samples) if number == 0 else sound
+
+    monkeypatch.setattr(tiny_model, "draw", silent_first)
+    first, second = tiny_model.iterate(replace(REQUEST, takes=2))
+    assert len(drawn) == 3
+    assert "silent" not in first.measured["faults"]
+    assert first.record["draw"] == drawn[1] > 1  # noise of its own, not that of the next take
+    assert not np.array_equal(first.waveform.samples, heard[1].waveform.samples)
+    assert np.array_equal(second.waveform.samples, heard[1].waveform.samples)
+
+    monkeypatch.setattr(tiny_model, "draw", lambda *_, **__: replace(
+        first.waveform, samples=0 * first.waveform.samples
+    ))  # fmt: skip
+    (take,) = tiny_model.iterate(REQUEST)
+    assert take.measured["faults"] == ["silent"]  # said, not hidden, when nothing else comes
 
 
 def test_excerpts_are_clipped_to_the_sound(tiny_model: MusicLDM) -> None:
