@@ -101,27 +101,25 @@ def prune(bank: Bank, tracks: Sequence[str]) -> tuple[Bank, int]:
     Raises:
         MetricError: If a name matches nothing, so that a typo is not mistaken for a removal.
     """
-    unseen, removed = set(tracks), 0
-    wanted, shards = frozenset(tracks), []
-    number = _next_number(bank.folder)
+    wanted, unseen, is_pruned = frozenset(tracks), set(tracks), []
+    for entry in bank.all_entries():
+        names = wanted & {track_of(entry), entry["id"]}
+        unseen -= names
+        is_pruned.append(bool(names))
+    if unseen:
+        raise MetricError(f"the bank holds no {', '.join(sorted(unseen))}; nothing was removed")
+    number, first, shards = _next_number(bank.folder), 0, []
     for name, count in bank.shards:
-        with (bank.folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            entries = [json.loads(line) for line in lines]
-        hits = [wanted & {track_of(entry), entry["id"]} for entry in entries]
-        unseen.difference_update(*hits)
-        if not any(hits):
+        kept = [row for row in range(first, first + count) if not is_pruned[row]]
+        first += count
+        if len(kept) == count:
             shards.append((name, count))
             continue
-        removed += sum(map(bool, hits))
-        kept = [row for row, hit in enumerate(hits) if not hit]
-        matrix = np.load(bank.folder / f"{name}.npy", mmap_mode="r")
-        pairs = ((matrix[row], entries[row]) for row in kept)
+        pairs = zip(bank.rows(kept), bank.entries(kept), strict=True)
         written = list(_write_shards(bank.folder, pairs, bank.dim, number=number))
         shards.extend(written)
         number += len(written)
-    if unseen:
-        raise MetricError(f"the bank holds no {', '.join(sorted(unseen))}; nothing was removed")
-    return _commit(bank, shards), removed
+    return _commit(bank, shards), sum(is_pruned)
 
 
 def _next_number(folder: Path) -> int:

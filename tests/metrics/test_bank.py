@@ -150,8 +150,10 @@ def test_pruned_tracks_are_gone_from_rows_entries_and_disk(bank, vectors):
 
 
 def test_a_typo_is_no_removal(bank):
+    before = sorted(bank.folder.iterdir())
     with pytest.raises(MetricError, match="holds no track-9999; nothing was removed"):
         banks.prune(bank, ["track-1", "track-9999"])
+    assert sorted(bank.folder.iterdir()) == before  # no half-made replacement lingers
     assert len(banks.Bank.open(bank.folder)) == 300
 
 
