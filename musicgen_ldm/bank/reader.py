@@ -17,7 +17,8 @@ from musicgen_ldm.errors import MetricError
 
 INDEX_FILE = "bank.json"
 SCHEMA_VERSION = 1
-BLOCK_ROWS = 2**13  # rows of a search block: 16 MB in float32 at D = 512, plus the scores
+BLOCK_ROWS = 2**13  # rows of a search block: 16 MB in float32 at D = 512
+BLOCK_QUERIES = 2**10  # 32 MB of scores, and 115 MB of candidates at D = 512 and k = 20
 SPARE = 8  # extra candidates kept through the float32 pass, for the exact re-ranking
 
 Entry = dict[str, Any]
@@ -194,12 +195,19 @@ class Bank:
         on_device = torch.from_numpy(unit).to(device)
         best = torch.full((len(unit), keep), -torch.inf, device=device)
         rows = torch.full((len(unit), keep), -1, dtype=torch.int64, device=device)
+        parts = [slice(q, q + BLOCK_QUERIES) for q in range(0, len(unit) or 1, BLOCK_QUERIES)]
         for first, block in self.blocks(block_rows):
-            scores = on_device @ torch.from_numpy(np.array(block)).to(device).float().T
-            if own is not None and tracks is not None:
-                _mask_tracks(scores, own, tracks[first : first + len(block)])
-            best, rows = _keep_best(best, rows, scores, first)
-        return self._rerank(unit, best.cpu().numpy(), rows.cpu().numpy(), k)
+            columns = torch.from_numpy(np.array(block)).to(device).float().T
+            for part in parts:
+                scores = on_device[part] @ columns
+                if own is not None and tracks is not None:
+                    _mask_tracks(scores, own[part], tracks[first : first + len(block)])
+                best[part], rows[part] = _keep_best(best[part], rows[part], scores, first)
+        exact = [
+            self._rerank(unit[part], best[part].cpu().numpy(), rows[part].cpu().numpy(), k)
+            for part in parts
+        ]
+        return np.concatenate([s for s, _ in exact]), np.concatenate([r for _, r in exact])
 
     def _queries(self, queries: npt.ArrayLike, k: int) -> FloatMatrix:
         array = np.asarray(queries, dtype=np.float64)

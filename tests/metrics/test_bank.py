@@ -1,12 +1,13 @@
 """The novelty bank: exactness, exclusion, growth, removal and crash safety."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from musicgen_ldm import bank as banks
-from musicgen_ldm.bank import writer
+from musicgen_ldm.bank import reader, writer
 from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.errors import MetricError, OutputError
 
@@ -43,6 +44,19 @@ def test_search_equals_brute_force(bank, vectors, block_rows):
     np.testing.assert_array_equal(rows, np.argsort(-cosines, axis=1)[:, :5])
     np.testing.assert_allclose(similarities, -np.sort(-cosines, axis=1)[:, :5], atol=2e-4)
     assert (np.diff(similarities, axis=1) <= 0).all()
+
+
+def test_query_blocks_bound_memory_and_change_no_bit(bank, monkeypatch):
+    queries = np.random.default_rng(3).standard_normal((20_000, 16))
+    own = np.resize(bank.tracks(), len(queries))
+    tracemalloc.start()
+    whole = bank.search(queries, 20, exclude_tracks=own)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6  # the candidates of all queries at once are 72 MB
+    monkeypatch.setattr(reader, "BLOCK_QUERIES", 37)
+    for first, second in zip(whole, bank.search(queries, 20, exclude_tracks=own), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("cosine", [0.89, 0.91, 0.949, 0.951, 1.0])
