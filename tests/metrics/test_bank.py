@@ -104,6 +104,20 @@ def test_the_training_clips_set_the_novelty_threshold(tmp_path):
     assert found.similarity == pytest.approx(np.cos(np.deg2rad(2)), abs=1e-3)
 
 
+def test_one_in_ten_training_clips_exceeds_the_threshold_however_many_windows_it_has(tmp_path):
+    rng = np.random.default_rng(0)
+    windows = [{**e, "window_s": 10.0 * w} for e in entries(150) for w in range(20)]
+    pairs = zip(rng.standard_normal((len(windows), 8)), windows, strict=True)
+    bank = banks.build(tmp_path / "long", pairs, embedder="x", identity="x", dim=8)
+    limit = banks.novelty_threshold(bank)
+    nearest, _ = bank.search(bank.rows(range(3000)), 1, exclude_tracks=bank.tracks())
+    reached = nearest.reshape(150, 20).max(axis=1)
+    assert limit.is_calibrated
+    assert (reached > limit.similarity).mean() == pytest.approx(0.1)
+    few = banks.prune(bank, [f"clip-{i}" for i in range(60)])[0]
+    assert not banks.novelty_threshold(few).is_calibrated  # 1,800 windows are but 90 clips
+
+
 def test_too_few_training_clips_leave_the_published_threshold(tmp_path):
     found = banks.novelty_threshold(circle(tmp_path / "bank", 20, degrees=2))
     assert found == Threshold(0.90, is_calibrated=False)
