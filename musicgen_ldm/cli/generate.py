@@ -181,4 +181,5 @@ class ProgressBar:
         """Count one step."""
         if self.bar.total is None:
             self.bar.total = progress.total * self.takes
+        self.bar.total = max(self.bar.total, self.bar.n + 1)  # a silent draw is drawn again
         self.bar.update()

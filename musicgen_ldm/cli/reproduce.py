@@ -88,6 +88,8 @@ def reproduce(args: argparse.Namespace) -> dict[str, Any]:
         differences.append(
             f"checkpoint {model.identity[:12]} instead of {record['checkpoint']['sha256'][:12]}"
         )
+    if model.device.type != record.get("device", model.device.type):
+        differences.append(f"device {model.device.type} instead of {record['device']}")
     for role, digest in take.record["sources"].items():
         if record["sources"].get(role) != digest:
             differences.append(f"the {role} file has changed since")

@@ -239,7 +239,7 @@ class GenerateRequest:
     def conditioning_text(self) -> str:
         """The prompt with tempo and key spelled out, unless the words are there already.
 
-        Bars are not: no caption of the training data counts them. They set the length.
+        Bars are not, they set the length (docs/decisions/0019).
         """
         parts = [self.prompt.strip().rstrip(".,;")]
         if self.bpm is not None and not self._said_bpm:

@@ -54,12 +54,13 @@ def make_condition(checkpoint: Checkpoint, request: GenerateRequest, bridge: str
     """
     parts: list[tuple[float, Tensor]] = []
     main = 1 - sum(blend.weight for blend in request.blends)
-    if request.prompt.strip():
-        text = encode_text(checkpoint, request.conditioning_text, bridge)
-        parts.append((main / 2 if request.audio_prompt else main, text))
+    sentence, share = request.conditioning_text, main
+    if sentence and request.audio_prompt is not None:
+        share = main / 2
+    if sentence:
+        parts.append((share, encode_text(checkpoint, sentence, bridge)))
     if request.audio_prompt is not None:
-        sound = encode_sound(checkpoint, request.audio_prompt)
-        parts.append((main / 2 if request.prompt.strip() else main, sound))
+        parts.append((share, encode_sound(checkpoint, request.audio_prompt)))
     for blend in request.blends:
         if blend.text is not None:
             parts.append((blend.weight, encode_text(checkpoint, blend.text, bridge)))

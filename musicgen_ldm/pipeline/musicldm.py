@@ -36,7 +36,8 @@ ALLOCATOR = re.compile("allocate memory|not enough memory|out of memory")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Rarely a draw is silence, which no one asked for: the same request is drawn again, with noise that
-# belongs to no other take.
+# belongs to no other take. The number of a draw tells which attempt it was, so that a take that
+# stayed silent is rendered again as it was.
 MAX_ATTEMPTS = 3
 DRAWS_OF_AN_ATTEMPT = 1 << 32
 
@@ -172,7 +173,7 @@ class MusicLDM:
             waveform = self.draw(request, condition, plan, number, on_progress=told)
             return self._judged(waveform, request, plan, index, number, sources)
 
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(max(1, MAX_ATTEMPTS - index * count // DRAWS_OF_AN_ATTEMPT)):
             takes = (candidate(which, attempt) for which in range(count))
             best = max(takes, key=lambda take: take.scores["rank"])
             if "silent" not in best.measured["faults"]:

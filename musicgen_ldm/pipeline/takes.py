@@ -1,12 +1,13 @@
 """Takes: what was rendered, how it measures up to the request, and which comes first."""
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
 
 from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs, within_full_scale
-from musicgen_ldm.bank import novelty_threshold
+from musicgen_ldm.bank import ROWS_A_CLIP, best_of_clips, novelty_threshold
 from musicgen_ldm.checkpoint import Checkpoint
 from musicgen_ldm.config.generation import BEATS_PER_BAR, GenerateRequest
 from musicgen_ldm.config.novelty import NUM_NEIGHBOURS
@@ -21,6 +22,7 @@ from musicgen_ldm.measure import (
     signal_health,
     tempo_agreement,
 )
+from musicgen_ldm.models.clap import pooled
 
 # Rank = text fit + weighted agreement with what was asked. A cosine rarely moves by more than 0.2
 # between takes, so a take at the wrong tempo loses to one at the right tempo, and a broken signal
@@ -125,17 +127,17 @@ def score(
     rank = HEALTH_WEIGHT * measured["health"]
     novelty: dict[str, Any] = {"nearest": []}
     if checkpoint.clap.feature_extractor is not None:
-        audio = checkpoint.clap.audio([waveform])
-        if not bool(audio.isfinite().all()):
+        windows = checkpoint.clap.windows(waveform)
+        if not bool(windows.isfinite().all()):
             raise NumericsError(
                 "CLAP's embedding of the take is not finite; the checkpoint's text_encoder is "
                 "damaged, `musicgen-ldm info` verifies it"
             )
         if request.prompt.strip():
             text = checkpoint.clap.text([request.conditioning_text])
-            scores["text_fit"] = float((text * audio).sum())
+            scores["text_fit"] = float((text * pooled(windows)).sum())
             rank += scores["text_fit"]
-        novelty["nearest"] = nearest_clips(checkpoint, audio)
+        novelty["nearest"] = nearest_clips(checkpoint, windows)
     if checkpoint.bank and novelty["nearest"]:
         limit = novelty_threshold(checkpoint.bank)
         novelty["novelty_threshold"] = asdict(limit)
@@ -148,12 +150,13 @@ def score(
     return scores | {"rank": rank}, novelty
 
 
-def nearest_clips(checkpoint: Checkpoint, audio: Tensor) -> list[dict[str, Any]]:
-    """The training clips nearest to an embedding (1, D), with what is known of them."""
+def nearest_clips(checkpoint: Checkpoint, windows: Tensor) -> list[dict[str, Any]]:
+    """The training clips nearest to any window of a sound (W, D), with what is known of them."""
     if not checkpoint.bank:
         return []
-    count = min(NUM_NEIGHBOURS, len(checkpoint.bank))
-    found = checkpoint.bank.nearest(audio.cpu().numpy(), count)[0]
+    count = min(ROWS_A_CLIP * NUM_NEIGHBOURS, len(checkpoint.bank))
+    matches = checkpoint.bank.nearest(windows.cpu().numpy(), count)
+    found = best_of_clips(chain.from_iterable(matches), NUM_NEIGHBOURS)
     known = ("id", "captions", "licence", "source", "attribution")
     return [
         {"similarity": neighbour.similarity} | {name: neighbour.entry.get(name) for name in known}

@@ -32,7 +32,10 @@ def write_audio(
     mark: bool = True,
     overwrite: bool = False,
 ) -> Path:
-    """Write audio with its record in the tags and in a sidecar, both or neither.
+    """Write audio with its record in the tags and in a sidecar.
+
+    Both are complete under other names before either is put in place, so that whatever fails
+    leaves neither; a power cut between the two leaves the audio, whose tags hold the record.
 
     A peak above 1 is scaled down to 1, never clipped; the factor stands in the record as
     `audio.gain`.

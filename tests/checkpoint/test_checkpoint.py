@@ -8,7 +8,10 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import diffusers
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
@@ -289,9 +292,39 @@ def test_unknown_names_list_the_known_ones(
         resolve("no-such-name")
 
 
-def test_offline_means_offline() -> None:
-    with pytest.raises(CheckpointError, match="not on disk"):
+@pytest.mark.parametrize("offline", [True, False])
+def test_offline_means_offline(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """The one call that could reach a network is told to stay on the disk, or not."""
+    asked = []
+
+    def download(name: str, *, local_files_only: bool, **_: Any) -> str:
+        asked.append((name, local_files_only))
+        return str(tiny_folder)
+
+    monkeypatch.setattr("musicgen_ldm.checkpoint_folders.snapshot_download", download)
+    MusicLDM.from_pretrained("ucsd-reach/musicldm", device="cpu", offline=offline)
+    assert asked == [("ucsd-reach/musicldm", offline)]
+
+
+def test_a_hub_that_does_not_answer_is_a_sentence() -> None:
+    with pytest.raises(CheckpointError, match="not on disk and the hub did not answer"):
         resolve("ucsd-reach/musicldm", offline=True)
+
+
+@pytest.mark.parametrize("name", ["PNDMScheduler", "LMSDiscreteScheduler"])
+def test_folders_with_other_schedulers_sound_the_same(
+    folder: Path, tiny_model: MusicLDM, name: str
+) -> None:
+    """Only the noise schedule is taken from the file; who samples is the request's choice."""
+    stock = getattr(diffusers, name).from_config(tiny_model.checkpoint.scheduler.config)
+    stock.save_pretrained(folder / "scheduler")
+    edit(folder / "model_index.json", scheduler=["diffusers", name])
+    request = GenerateRequest(prompt="slow piano", seconds=1.0, sampling={"steps": 3})
+    other = MusicLDM.from_pretrained(folder, device="cpu")
+    a, b = (model.generate(request)[0].waveform.samples for model in (tiny_model, other))
+    np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_hashes_find_a_changed_and_a_missing_file(folder: Path) -> None:

@@ -61,11 +61,13 @@ def shelf(tiny_checkpoint, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("checkpoints", ["tiny", pytest.param("real", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("language", "block"), TESTED.findall(README), ids=["bash", "python"])
-def test_marked_blocks_run(language, block, shelf, tmp_path, monkeypatch, capsys):
+def test_marked_blocks_run(language, block, checkpoints, shelf, tmp_path, monkeypatch, capsys):
     """In this process: starting Python anew for every line would take minutes."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MUSICGEN_LDM_CHECKPOINTS", str(shelf))
+    folder = shelf if checkpoints == "tiny" else ROOT / "checkpoints"
+    monkeypatch.setenv("MUSICGEN_LDM_CHECKPOINTS", str(folder))
     if language == "python":
         exec(compile(block, "README.md", "exec"), {})
         return

@@ -131,6 +131,16 @@ def test_blends_sit_between_their_ends(tiny_model: MusicLDM, stereo_file: Path) 
     np.testing.assert_allclose(whole, other, atol=1e-4)
 
 
+def test_a_sound_with_a_tempo_is_also_told_the_tempo(
+    tiny_model: MusicLDM, stereo_file: Path
+) -> None:
+    by_sound = {"prompt": "", "seconds": 1, "audio_prompt": str(stereo_file)}
+    with_tempo = render(tiny_model, **by_sound, bpm=120.0)
+    assert not np.array_equal(with_tempo, render(tiny_model, **by_sound))
+    said = render(tiny_model, **by_sound | {"prompt": "120 bpm"})
+    assert np.array_equal(with_tempo, said)
+
+
 def test_progress_counts_steps_and_carries_a_preview(tiny_model: MusicLDM) -> None:
     seen: list[tuple[int, int, int]] = []
 

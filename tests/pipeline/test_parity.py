@@ -1,4 +1,16 @@
-"""Ours against the stock pipeline: same weights, same noise, same DDIM, same waveform."""
+"""Ours against the stock pipeline: same weights, same noise, same DDIM, same waveform.
+
+Diffusers removed its own tests of this pipeline. What each of them asked is asked here of ours:
+
+    ddim slice, latents given          this file, against the stock pipeline itself
+    prompt and negative embeddings     this file (both paths take embeddings)
+    negative prompt, PNDM, LMS         test_generate.py (controls), test_checkpoint.py (schedulers)
+    waveforms a prompt, batch = single test_generate.py (alone, in a batch, after a reload)
+    audio length                       test_generate.py (the length is the one asked for)
+    vocoder of other mel bins          test_architecture.py (wider mel)
+    attention slicing, float16         test_generate.py, test_checkpoint.py (half precision)
+    save, load, callback               test_checkpoint.py, test_generate.py (progress)
+"""
 
 import warnings
 from dataclasses import replace

@@ -41,6 +41,26 @@ def test_a_copy_of_a_training_clip_is_named_and_loses_rank(
     assert take.record["nearest"] == []
 
 
+def test_one_copied_window_of_a_long_piece_is_found(
+    tiny_model: MusicLDM, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    clap = tiny_model.checkpoint.clap
+    size = clap.feature_extractor.nb_max_samples
+    parts = (0.1 * rng.standard_normal((4, size)) * np.sin(np.arange(size) / 50)).astype("f4")
+    parts[2] = 0.5 * np.sign(np.sin(np.arange(size) / 9))
+    piece = Waveform(parts.reshape(1, -1), clap.feature_extractor.sampling_rate)
+    copied = clap.windows(piece)[2].numpy()
+    others = [(rng.standard_normal(32), entry(f"c{i}")) for i in range(5)]
+    rows = [(copied, entry("copied"))] * 3 + others  # three windows that sound alike
+    bank = build(tmp_path / "bank", rows, embedder="clap-tiny", identity="x", dim=32)
+    with_bank = replace(tiny_model.checkpoint, bank=bank)
+    assert bank.nearest(clap.audio([piece]).numpy())[0][0].similarity < 0.95
+    scores, novelty = score(with_bank, piece, REQUEST, {"health": 1.0})
+    assert scores["nearest_training"] == pytest.approx(1, abs=1e-3)
+    assert novelty["nearest"][0]["id"] == "copied"
+    assert len({clip["id"] for clip in novelty["nearest"]}) == 3
+
+
 def test_the_rank_uses_the_threshold_of_the_bank(tiny_model: MusicLDM, tmp_path: Path) -> None:
     take = tiny_model.generate(REQUEST)[0]
     own = tiny_model.checkpoint.clap.audio([take.waveform])[0].numpy()
@@ -121,6 +141,8 @@ def test_a_silent_draw_is_drawn_again(
     ))  # fmt: skip
     (take,) = tiny_model.iterate(REQUEST)
     assert take.measured["faults"] == ["silent"]  # said, not hidden, when nothing else comes
+    again = next(tiny_model.iterate(replace(REQUEST, first_take=take.record["draw"])))
+    assert again.record["draw"] == take.record["draw"]  # which `reproduce` relies on
 
 
 def test_excerpts_are_clipped_to_the_sound(tiny_model: MusicLDM) -> None:
