@@ -18,7 +18,7 @@ from mutagen.ogg import OggPage
 from musicgen_ldm.audio import FloatArray, Waveform, codec_reason
 from musicgen_ldm.errors import AudioError, OutputError
 
-BLOCK_FRAMES = 65_536  # libsndfile's Vorbis encoder keeps a block on the stack
+BLOCK_FRAMES = 65_536  # coded at a time; libsndfile's Vorbis encoder keeps a block on the stack
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,23 @@ def audio_digest(data: bytes, source: str) -> dict[str, str]:
             return _digest("mp3_frames", _mp3_frames(data))
         if info.format == "OGG":
             return _digest("ogg_packets", _ogg_packets(data))
-        is_float = info.subtype in ("FLOAT", "DOUBLE")
-        dtype = "float32" if is_float else "int32"
-        samples, _ = soundfile.read(io.BytesIO(data), dtype=dtype, always_2d=True)
+        return _pcm_digest(data, is_float=info.subtype in ("FLOAT", "DOUBLE"))
     except (soundfile.LibsndfileError, MutagenError, EOFError, MemoryError) as error:
-        # A damaged header may claim more samples than the memory can hold.
         raise AudioError(
             f"{source}: cannot be read as audio ({codec_reason(error)}); "
             "give a WAV, FLAC, OGG or MP3"
         ) from error
-    little_endian = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
-    return _digest("pcm_f32le" if is_float else "pcm_s32le", little_endian.tobytes())
+
+
+def _pcm_digest(data: bytes, *, is_float: bool) -> dict[str, str]:
+    """Hash of decoded samples, block by block: a small file of silence may unpack to gigabytes."""
+    decoded = hashlib.sha256()
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        dtype = "float32" if is_float else "int32"
+        while len(block := file.read(BLOCK_FRAMES, dtype=dtype, always_2d=True)):
+            decoded.update(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes())
+    kind = "pcm_f32le" if is_float else "pcm_s32le"
+    return {"sha256": decoded.hexdigest(), "sha256_of": kind}
 
 
 def _digest(kind: str, data: bytes) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """History: what was made before, and files that come back."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.provenance import verify
 from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.library import Entry, Library
+from musicgen_ldm.ui.limits import check_file
 from musicgen_ldm.ui.pictures import describe
 from musicgen_ldm.ui.served import as_toast, bold, copy_of
 from musicgen_ldm.ui.takes import TakesPanel, Updates
@@ -133,19 +135,8 @@ def build_history(
         return listed(query, only, visitor) | done | {chosen: None, sentence: texts.DELETED}
 
     def check(path: str | None) -> list[Any]:
-        if path is None:
-            return ["", *[gr.skip()] * len(form)]
-        said = texts.FOREIGN
-        try:
-            found = verify(path)
-            if found.record is not None:
-                values = forms.values_of(found.record).values()
-                return [origin(found.record, found.intact, visitors.engine.model), *values, True]
-        except MusicGenError as error:
-            said = bold(error)
-        except (KeyError, TypeError, ValueError):
-            said = texts.DAMAGED  # a record that was edited, or of another version
-        return [said, *[gr.skip()] * len(form)]
+        said, values = ("", None) if path is None else told_of(Path(path), visitors.engine.model)
+        return [said, *([gr.skip()] * len(form) if values is None else [*values.values(), True])]
 
     query = [words, favourites]
     gr.on(
@@ -170,6 +161,21 @@ def build_history(
         api_visibility="private",
     )
     dropped.change(check, dropped, [verdict, *form], api_visibility="private")
+
+
+def told_of(path: Path, model: "MusicLDM | None") -> tuple[str, dict[str, Any] | None]:
+    """Markdown about a file that was dropped, and the Create form's values if it has any."""
+    try:
+        check_file(path)
+        found = verify(path)
+        if found.record is None:
+            return texts.FOREIGN, None
+        values = forms.values_of(found.record)
+        return origin(found.record, found.intact, model), values
+    except MusicGenError as error:
+        return bold(error), None
+    except (KeyError, TypeError, ValueError):
+        return texts.DAMAGED, None  # a record that was edited, or of another version
 
 
 def origin(record: Mapping[str, Any], is_intact: bool, model: "MusicLDM | None") -> str:

@@ -11,6 +11,9 @@ from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
 
+MAX_SAMPLES = int(MAX_SECONDS * 96_000 * 2)  # of all channels: half a gigabyte as float32
+NOT_A_SOUND = (soundfile.LibsndfileError, RuntimeError, TypeError)
+
 
 def check(request: GenerateRequest, config: DemoConfig) -> None:
     """Refuse what exceeds the page's limits, before any sound is read.
@@ -19,15 +22,33 @@ def check(request: GenerateRequest, config: DemoConfig) -> None:
         RequestError: With the limit and what was asked.
     """
     for path in request.source_files.values():
-        # A small compressed file may hold hours, which must not be unpacked into memory.
-        if (seconds := file_s(path)) > MAX_SECONDS:
-            raise RequestError(
-                texts.LONG_SOURCE.format(name=path.name, seconds=seconds, limit=MAX_SECONDS)
-            )
+        check_file(path)
     if (seconds := drawn_s(request)) > config.max_seconds:
         raise RequestError(texts.TOO_LONG.format(limit=config.max_seconds, seconds=seconds))
     if request.takes > config.max_takes:
         raise RequestError(texts.TOO_MANY.format(limit=config.max_takes, takes=request.takes))
+
+
+def check_file(path: Path) -> None:
+    """Refuse by its header a sound that must not be unpacked: a small file may hold hours.
+
+    Raises:
+        RequestError: With the limit and what the file holds.
+    """
+    try:
+        info = soundfile.info(path)
+    except NOT_A_SOUND:
+        return  # which its reading will say better
+    # A stream that does not tell its length has the largest number there is.
+    if info.duration > MAX_SECONDS:
+        raise RequestError(
+            texts.LONG_SOURCE.format(name=path.name, seconds=info.duration, limit=MAX_SECONDS)
+        )
+    if (samples := info.frames * info.channels) > MAX_SAMPLES:
+        millions, limit = samples / 1e6, MAX_SAMPLES / 1e6
+        raise RequestError(
+            texts.LARGE_SOURCE.format(name=path.name, millions=millions, limit=limit)
+        )
 
 
 def sliders(config: DemoConfig, length_hint: str | None = None) -> dict[str, gr.Slider]:
@@ -61,5 +82,5 @@ def file_s(path: Path) -> float:
     """Length of a sound file in seconds; 0 if it is none, which its reading will say better."""
     try:
         return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError):
+    except NOT_A_SOUND:
         return 0.0

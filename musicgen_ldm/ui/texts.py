@@ -58,6 +58,10 @@ BUSY = "You have {count} requests waiting already; let one finish first."
 FULL = "{count} requests are waiting already; try again in a minute."
 TOO_LONG = "This page renders at most {limit:g} s; you asked for {seconds:g} s."
 LONG_SOURCE = "{name} lasts {seconds:.0f} s; at most {limit:g} s can be worked on, cut it first."
+LARGE_SOURCE = (
+    "{name} holds {millions:.0f} million samples; at most {limit:.0f} million can be worked on, "
+    "export it with fewer channels or a lower rate."
+)
 TOO_MANY = "This page renders at most {limit} takes at once; you asked for {takes}."
 BROKEN = "The model failed ({kind}; the log says more). Try again, or with other settings."
 NO_TAKE = "Choose a take first."

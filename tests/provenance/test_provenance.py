@@ -1,10 +1,12 @@
 """Files that tell what they are: formats, loudness, tags, sidecar, verification, atomicity."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
 import stat
+import tracemalloc
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -361,6 +363,24 @@ def test_id3v1_tag_does_not_change_the_digest(music, tmp_path):
     data = path.read_bytes()
     with_v1 = data + b"TAG".ljust(128, b"\0")
     assert audio_digest(with_v1, "x") == audio_digest(data, "x")
+
+
+def test_a_small_file_of_silence_is_hashed_in_bounded_memory(tmp_path):
+    path = tmp_path / "silence.flac"
+    block = np.zeros(2_000_000, np.int16)
+    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+        for _ in range(10):
+            file.write(block)
+    data = path.read_bytes()
+    tracemalloc.start()
+    try:
+        digest = audio_digest(data, "x")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    whole, _ = soundfile.read(path, dtype="int32", always_2d=True)
+    assert digest["sha256"] == hashlib.sha256(whole.astype("<i4").tobytes()).hexdigest()
+    assert most < whole.nbytes / 10
 
 
 def test_environment_names_the_installed_versions():
