@@ -14,15 +14,25 @@ changes a cosine by at most 6e-5; the best rows of a search are recomputed in fl
 stored rows, so results do not depend on device or block size.
 """
 
-from musicgen_ldm.bank.reader import Bank, Entry, Neighbour, track_hash, track_of
+from musicgen_ldm.bank.reader import (
+    ROWS_A_CLIP,
+    Bank,
+    Entry,
+    Neighbour,
+    best_of_clips,
+    track_hash,
+    track_of,
+)
 from musicgen_ldm.bank.threshold import MIN_CALIBRATION, novelty_threshold
 from musicgen_ldm.bank.writer import build, extend, prune
 
 __all__ = [
     "MIN_CALIBRATION",
+    "ROWS_A_CLIP",
     "Bank",
     "Entry",
     "Neighbour",
+    "best_of_clips",
     "build",
     "extend",
     "novelty_threshold",

@@ -19,6 +19,7 @@ INDEX_FILE = "bank.json"
 SCHEMA_VERSION = 1
 BLOCK_ROWS = 2**13  # rows of a search block: 16 MB in float32 at D = 512
 BLOCK_QUERIES = 2**10  # 32 MB of scores, and 115 MB of candidates at D = 512 and k = 20
+ROWS_A_CLIP = 4  # searched for each clip that is wanted: several may be windows of one clip
 SPARE = 8  # extra candidates kept through the float32 pass, for the exact re-ranking
 
 Entry = dict[str, Any]
@@ -33,11 +34,26 @@ class Neighbour:
         similarity: Cosine.
         row: Of the bank.
         entry: What is known of the clip: id, track, captions, licence, attribution, …
+        query: Which of the queries it was found for.
     """
 
     similarity: float
     row: int
     entry: Entry
+    query: int
+
+
+def best_of_clips(found: Iterable[Neighbour], count: int) -> list[Neighbour]:
+    """The best match of each training clip, most similar first, `count` at most.
+
+    Args:
+        found: For all windows of one sound, `ROWS_A_CLIP` times as many as clips are wanted.
+        count: Clips that are wanted.
+    """
+    best: dict[str, Neighbour] = {}
+    for neighbour in sorted(found, key=lambda n: (-n.similarity, n.row)):
+        best.setdefault(neighbour.entry["id"], neighbour)
+    return list(best.values())[:count]
 
 
 def track_of(entry: Mapping[str, Any]) -> str:
@@ -158,8 +174,8 @@ class Bank:
         entries = dict(zip(rows.ravel().tolist(), self.entries(rows.ravel().tolist()),
                            strict=True))  # fmt: skip
         return [
-            [Neighbour(float(s), int(r), entries[int(r)]) for s, r in zip(*pair, strict=True)]
-            for pair in zip(similarities, rows, strict=True)
+            [Neighbour(float(s), int(r), entries[int(r)], q) for s, r in zip(*pair, strict=True)]
+            for q, pair in enumerate(zip(similarities, rows, strict=True))
         ]
 
     def search(

@@ -2,13 +2,21 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from musicgen_ldm.audio import Waveform, read_audio
-from musicgen_ldm.bank import MIN_CALIBRATION, Bank, Neighbour, novelty_threshold
+from musicgen_ldm.bank import (
+    MIN_CALIBRATION,
+    ROWS_A_CLIP,
+    Bank,
+    Neighbour,
+    best_of_clips,
+    novelty_threshold,
+)
 from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.errors import AudioError, MetricError
 from musicgen_ldm.metrics import alignment, novelty
@@ -20,7 +28,6 @@ from musicgen_ldm.metrics.results import Result, Results, refused, result
 from musicgen_ldm.metrics.scoring import pair_warnings
 
 NUM_NEIGHBOURS = 5  # in the table, of different clips
-WINDOW_CANDIDATES = 4 * NUM_NEIGHBOURS  # rows searched a window; several may be of one clip
 BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
 NULL_PAIRS = 40  # unrelated pairs that show what alignment reaches by style alone
 SECOND_OPINIONS = 200  # clips, most similar first; more where more exceed a threshold
@@ -215,24 +222,14 @@ def nearest_clips(
         MetricError: If a clip is silent throughout, so that nothing is near to it.
     """
     vectors, starts_s = zip(*(_heard_windows(clip, embedder) for clip in clips), strict=True)
-    k = min(WINDOW_CANDIDATES, len(bank))
-    similarities, rows = bank.search(np.concatenate(vectors), k, device=device)
-    wanted = np.unique(rows)
-    entries = dict(zip(wanted.tolist(), bank.entries(wanted.tolist()), strict=True))
+    k = min(ROWS_A_CLIP * NUM_NEIGHBOURS, len(bank))
+    matches = bank.nearest(np.concatenate(vectors), k, device=device)
     bounds = np.cumsum([0, *map(len, vectors)])
     found = []
     for clip, starts, first, last in zip(clips, starts_s, bounds, bounds[1:], strict=False):
-        candidates = [
-            (Neighbour(float(similarities[w, j]), int(rows[w, j]), entries[int(rows[w, j])]),
-             starts[w - first])
-            for w in range(first, last) for j in range(k)
-        ]  # fmt: skip
-        best = _one_a_clip(candidates)
-        found.append(
-            ClipNovelty(
-                clip, [n for n, _ in best], [s for _, s in best], clip.file_sha256 in copies
-            )
-        )
+        best = best_of_clips(chain.from_iterable(matches[first:last]), NUM_NEIGHBOURS)
+        heard_s = [starts[match.query - first] for match in best]
+        found.append(ClipNovelty(clip, best, heard_s, clip.file_sha256 in copies))
     return found
 
 
@@ -244,13 +241,6 @@ def _heard_windows(clip: Analysis, embedder: Embedder) -> tuple[Array, list[floa
         raise MetricError(f"{clip.file.id}: nothing is heard in it, so nothing is near; remove it")
     starts = window_starts(len(vectors), embedder)
     return vectors[heard], [starts[index] for index in heard]
-
-
-def _one_a_clip(candidates: list[tuple[Neighbour, float]]) -> list[tuple[Neighbour, float]]:
-    best: dict[str, tuple[Neighbour, float]] = {}
-    for neighbour, start in sorted(candidates, key=lambda c: (-c[0].similarity, c[0].row)):
-        best.setdefault(neighbour.entry["id"], (neighbour, start))
-    return list(best.values())[:NUM_NEIGHBOURS]
 
 
 def _train_train(

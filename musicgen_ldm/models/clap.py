@@ -150,6 +150,11 @@ def audio_windows(samples: Tensor, extractor: ClapFeatureExtractor) -> Tensor:
     return torch.stack(windows)
 
 
+def pooled(windows: Tensor) -> Tensor:
+    """The unit embedding (1, D) of a clip from those of its windows (W, D), before normalising."""
+    return F.normalize(windows.mean(dim=0, keepdim=True), dim=-1)
+
+
 @dataclass(frozen=True)
 class ClapEmbedder:
     """A frozen CLAP with everything that turns words and sounds into its inputs.
@@ -203,17 +208,17 @@ class ClapEmbedder:
 
         The windows' projections are averaged before normalising.
         """
-        return torch.cat([self._clip(waveform) for waveform in waveforms])
+        return torch.cat([pooled(self.windows(waveform)) for waveform in waveforms])
 
-    def _clip(self, waveform: Waveform) -> Tensor:
+    @torch.no_grad()
+    def windows(self, waveform: Waveform) -> Tensor:
+        """Unnormalised embeddings (W, D) of a clip's windows, in order."""
         rate = self.feature_extractor.sampling_rate
         samples = torch.from_numpy(waveform.resampled(rate).mono).to(self.model.device)
         windows = audio_windows(samples, self.feature_extractor)
         # One window at a time keeps memory independent of the clip's length.
-        projected = [
-            self.project(clap_mel(window[None], self.feature_extractor)) for window in windows
-        ]
-        return F.normalize(torch.stack(projected).mean(dim=0), dim=-1)
+        mels = (clap_mel(window[None], self.feature_extractor) for window in windows)
+        return torch.cat([self.project(mel) for mel in mels])
 
     def project(self, mel: Tensor) -> Tensor:
         """Unnormalised audio projections (B, D) of tower inputs (B, 1, N, M); keeps gradients."""

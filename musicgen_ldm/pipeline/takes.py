@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any
 
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from musicgen_ldm.audio import SILENCE_DBFS, Waveform, peak, rms_dbfs, within_full_scale
 from musicgen_ldm.bank import ROWS_A_CLIP, best_of_clips, novelty_threshold
@@ -137,7 +138,7 @@ def score(
             text = checkpoint.clap.text([request.conditioning_text])
             scores["text_fit"] = float((text * pooled(windows)).sum())
             rank += scores["text_fit"]
-        novelty["nearest"] = nearest_clips(checkpoint, windows)
+        novelty["nearest"] = nearest_clips(checkpoint, normalize(windows, dim=-1))
     if checkpoint.bank and novelty["nearest"]:
         limit = novelty_threshold(checkpoint.bank)
         novelty["novelty_threshold"] = asdict(limit)

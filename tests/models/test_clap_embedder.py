@@ -66,6 +66,8 @@ def test_embeddings_do_not_depend_on_neighbours(
     sounds = clap.audio(clips)
     assert torch.equal(sounds[1:], clap.audio(clips[1:]))
     torch.testing.assert_close(sounds.norm(dim=1), torch.ones(2))
+    means = [clap.windows(clip).mean(dim=0) for clip in clips]
+    assert torch.equal(sounds, torch.nn.functional.normalize(torch.stack(means), dim=-1))
 
 
 def test_a_prompt_longer_than_the_text_tower_is_cut(tiny_checkpoint: Checkpoint) -> None:

@@ -54,9 +54,9 @@ def test_one_copied_window_of_a_long_piece_is_found(
     rows = [(copied, entry("copied"))] * 3 + others  # three windows that sound alike
     bank = build(tmp_path / "bank", rows, embedder="clap-tiny", identity="x", dim=32)
     with_bank = replace(tiny_model.checkpoint, bank=bank)
-    assert bank.nearest(clap.audio([piece]).numpy())[0][0].similarity < 0.95
+    assert bank.nearest(clap.audio([piece]).numpy())[0][0].similarity < 0.99
     scores, novelty = score(with_bank, piece, REQUEST, {"health": 1.0})
-    assert scores["nearest_training"] == pytest.approx(1, abs=1e-3)
+    assert scores["nearest_training"] == pytest.approx(1, abs=1e-5)
     assert novelty["nearest"][0]["id"] == "copied"
     assert len({clip["id"] for clip in novelty["nearest"]}) == 3
 
