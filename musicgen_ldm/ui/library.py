@@ -1,4 +1,4 @@
-"""The visitor's music on disk: files with their records, favourites, search, pruning.
+"""The visitor's music on disk: files with their records, favourites, search.
 
 The files are the database: what `provenance` wrote is all there is, so the history survives a
 restart and a copied folder. Names are made here, never taken from a visitor.
@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from musicgen_ldm.audio import read_audio
 from musicgen_ldm.config.generation import GenerateRequest
 from musicgen_ldm.errors import OutputError, RequestError
 from musicgen_ldm.provenance import depth_keeping, read_record, sidecar_path, write_audio
+from musicgen_ldm.provenance.record import is_record
 from musicgen_ldm.ui import texts
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 SUFFIX = ".flac"
 MARK = ".favourite"  # ends the empty file beside a favourite
 ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+SOURCE_PATTERN = re.compile(r"[0-9a-f]{16}-")  # what it begins with
 EVERYBODY = "local"
 SOURCES = "sources"  # folder of the sounds that takes were made from, by the hash of their bytes
 NAME_CHARACTERS = 60  # of the name that a sound was uploaded under
 PROBE_S = 0.01
-UNUSED_S = 86_400  # a source that no record names is deleted after so long
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ class Library:
         target = self.folder / SOURCES / name
         try:
             target.parent.mkdir(exist_ok=True)
-            if not target.exists():
+            if target.exists():
+                target.touch()  # the oldest are deleted first, and this one is needed now
+            else:
                 partial = target.with_suffix(f".{secrets.token_hex(4)}.partial")
                 shutil.copyfile(source, partial)
                 partial.replace(target)
@@ -134,9 +136,10 @@ class Library:
         favourites = self.favourites()
         return [
             Entry(path.stem, path, record, path.stem in favourites)
-            for path, record in self._files()
-            if all(word in record.get("prompt", "").lower() for word in wanted)
-            and (path.stem in favourites or not only_favourites)
+            for path in self.files()
+            if (path.stem in favourites or not only_favourites)
+            and (record := _listed(path)) is not None
+            and all(word in record["prompt"].lower() for word in wanted)
         ]
 
     def set_favourite(self, name: str, keep: bool) -> None:
@@ -154,8 +157,12 @@ class Library:
 
     def delete(self, name: str) -> None:
         """Remove a take, its record and its mark; nothing if it is gone already."""
-        path = self._path(name)
-        for file in (path, sidecar_path(path), path.with_suffix(MARK)):
+        self.remove(self._path(name))
+
+    def remove(self, path: Path) -> None:
+        """Remove one of `files` or `sources` with what belongs to it."""
+        beside = (sidecar_path(path), path.with_suffix(MARK)) if path.parent == self.folder else ()
+        for file in (path, *beside):
             file.unlink(missing_ok=True)
 
     def convert(self, name: str, suffix: str, folder: Path) -> Path:
@@ -170,57 +177,44 @@ class Library:
         """Ids that are kept."""
         return {mark.stem for mark in self.folder.glob(f"*{MARK}")}
 
-    def unused_sources(self) -> list[Path]:
-        """Kept sounds that no take was made from; not those that one may just be made from."""
-        records = [path.read_text(encoding="utf-8") for path in self.folder.glob("*.json")]
-        newest = time.time() - UNUSED_S
-        return [
-            path
+    def files(self) -> list[Path]:
+        """The takes, newest first."""
+        found = self.folder.glob(f"*{SUFFIX}")
+        return sorted((path for path in found if ID_PATTERN.fullmatch(path.stem)), reverse=True)
+
+    def sources(self) -> dict[Path, set[str]]:
+        """Kept sounds, with the ids of the takes that were made from each."""
+        records = {path.stem: _text(sidecar_path(path)) for path in self.files()}
+        return {
+            path: {name for name, text in records.items() if _in_json(path.name) in text}
             for path in (self.folder / SOURCES).glob("*")
-            if path.stat().st_mtime < newest and not any(path.name in text for text in records)
-        ]
+            if SOURCE_PATTERN.match(path.name)
+        }
 
     def _path(self, name: str) -> Path:
         if not ID_PATTERN.fullmatch(name):
             raise RequestError(texts.GONE)
         return self.folder / f"{name}{SUFFIX}"
 
-    def _files(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for path in sorted(self.folder.glob(f"*{SUFFIX}"), reverse=True):
-            try:
-                record = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-            except (OSError, json.JSONDecodeError):
-                continue  # half-copied or foreign; the file itself is left alone
-            if ID_PATTERN.fullmatch(path.stem):
-                yield path, record
+
+def _text(path: Path) -> str:
+    """A text file as far as it can be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
-def prune(outputs: Path, *, keep_days: float, keep_mb: float) -> int:
-    """Delete old files, and the oldest ones while all exceed `keep_mb`; favourites stay.
+def _in_json(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)[1:-1]
 
-    Returns:
-        How many takes were deleted.
-    """
-    candidates: list[tuple[float, int, Library, str]] = []
-    total = 0
-    for library in [Library(path) for path in outputs.glob("*") if path.is_dir()]:
-        favourites = library.favourites()
-        for path in library.folder.glob(f"*{SUFFIX}"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue  # its owner has just deleted it
-            total += status.st_size
-            if path.stem not in favourites and ID_PATTERN.fullmatch(path.stem):
-                candidates.append((status.st_mtime, status.st_size, library, path.stem))
-        for source in library.unused_sources():
-            source.unlink(missing_ok=True)
-        total += sum(path.stat().st_size for path in (library.folder / SOURCES).glob("*"))
-    oldest = time.time() - keep_days * 86_400
-    deleted = 0
-    for modified, size, library, name in sorted(candidates, key=lambda item: item[:2]):
-        if modified < oldest or total > keep_mb * 1e6:
-            library.delete(name)
-            total -= size
-            deleted += 1
-    return deleted
+
+def _listed(path: Path) -> dict[str, Any] | None:
+    """The record beside a take; None if it is missing, half-copied or damaged."""
+    try:
+        record = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # the file itself is left alone
+    shown = {"prompt": str, "seconds": int | float, "request": dict}
+    is_whole = is_record(record) and all(isinstance(record.get(k), t) for k, t in shown.items())
+    return record if is_whole else None

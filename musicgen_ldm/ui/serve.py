@@ -15,8 +15,8 @@ from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.errors import MissingExtraError, MusicGenError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
-from musicgen_ldm.ui.library import prune
 from musicgen_ldm.ui.page import build_page
+from musicgen_ldm.ui.pruning import prune
 
 PRUNE_EVERY_S = 3_600.0
 MODEL_END_S = 10.0  # for a step, a decoding or a loading to end, which cannot be cut short
