@@ -1,8 +1,9 @@
-"""Pictures of what editing leaves audible: a repaint, a continuation and a loop, with their seams.
+"""Pictures of what editing leaves audible: repaint, continuation, loop, long piece, and seams.
 
 Each row shows waveform and spectrogram with a mark wherever given and drawn sound, or two rounds
 of a loop, meet. Its title gives the seam score (1 is as abrupt as the sound's own strong attacks)
-and, in brackets, the score of a sound without that seam or without that care, to compare with.
+and, in brackets, the score of a sound without that seam or without that care, to compare with. The
+long piece is marked, and scored in the mean, where the windows begin and end that it is decoded in.
 
     python benchmarks/editing_pictures.py pocket docs/images/editing.png
 """
@@ -19,12 +20,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from musicgen_ldm import GenerateRequest, MusicLDM, Waveform
 from musicgen_ldm.measure import loop_seam_score, seam_score
+from musicgen_ldm.pipeline.plans import Geometry
 from musicgen_ldm.ui.pictures import picture
+from musicgen_ldm.windows import window_starts
 
 PROMPT = "a calm piano melody over soft pads"
 LOOP_PROMPT, LOOP_BARS, LOOP_BPM, ROUNDS = "a house beat with bass and stabs", 2, 120.0, 4
 REGION_S = (4.0, 6.0)
 NEW_S = 5.0
+LONG_S, ELSEWHERE_S = 40.0, 0.5  # length, and distance of the places to compare with
 TITLE_HEIGHT, MARK_HEIGHT, TITLE_SIZE = 26, 10, 15  # pixels
 
 
@@ -81,6 +85,26 @@ def loop_row(model: MusicLDM, seed: int) -> Row:
     )
 
 
+def long_row(model: MusicLDM, seed: int) -> Row:
+    """A piece of several windows; their borders against places that are none."""
+    geometry = Geometry(model.checkpoint)
+    canvas = geometry.canvas(round(LONG_S * geometry.latent_rate))
+    size, frame_s = canvas.window, 1 / geometry.latent_rate
+    starts = window_starts(canvas.shape[1], size, 0, circular=False)
+    borders = sorted(
+        {s * frame_s for s in starts[1:]} | {(s + size) * frame_s for s in starts[:-1]}
+    )
+    sound = model.generate(GenerateRequest(prompt=PROMPT, seed=seed, seconds=LONG_S))[0].waveform
+    others = np.arange(ELSEWHERE_S, LONG_S, ELSEWHERE_S)
+    at, elsewhere = (
+        float(np.mean([seam_score(sound, place_s) for place_s in places]))
+        for places in (borders, others)
+    )
+    return Row(
+        f"{LONG_S:g} s in windows: mean seam {at:.2f} (elsewhere: {elsewhere:.2f})", sound, borders
+    )
+
+
 def sheet(rows: Sequence[Row]) -> Image.Image:
     """Rows under one another: title, marks at the seams, waveform over spectrogram."""
     pictures = [picture(row.waveform) for row in rows]
@@ -110,7 +134,7 @@ def main() -> None:
     model = MusicLDM.from_pretrained(args.checkpoint, device=args.device)
     with tempfile.TemporaryDirectory() as folder:
         rows = edited_rows(model, Path(folder), args.seed)
-    rows.append(loop_row(model, args.seed))
+    rows += [loop_row(model, args.seed), long_row(model, args.seed)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     sheet(rows).save(args.out)
     for row in rows:
