@@ -10,7 +10,7 @@ from musicgen_ldm.config.signal import CLIP_SECONDS
 from musicgen_ldm.errors import RequestError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.library import Entry
-from musicgen_ldm.ui.served import as_toast, copy_of
+from musicgen_ldm.ui.served import copy_of
 from musicgen_ldm.ui.visitors import Visitors
 
 
@@ -44,30 +44,29 @@ def add_api(visitors: Visitors) -> None:
         Returns:
             A FLAC file and its record.
         """
-        with as_toast():
-            asked = GenerateRequest(
-                prompt=prompt,
-                negative_prompt=negative_prompt,
-                seconds=None if bars else seconds,
-                bars=bars or None,
-                seed=seed,
-                bpm=bpm or None,
-                key=key or None,
-                loop=loop,
-            )
-            with visitors.running(request) as stop:
-                rendering = visitors.rendered(asked, request, stop)
-                entries: list[Entry] = []
-                try:
-                    # A call that waits must not hold one of the threads that the page runs on.
-                    while (told := await to_thread.run_sync(next, rendering, None)) is not None:
-                        entries += [told] if isinstance(told, Entry) else []
-                finally:
-                    rendering.close()
-            if not entries:
-                raise RequestError(texts.STOPPED)
-            # A client downloads what is marked as a file; a bare path would be the server's.
-            file: Any = gr.FileData(path=copy_of(entries[0].path)).model_dump()
-            return file, entries[0].record
+        asked = GenerateRequest(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            seconds=None if bars else seconds,
+            bars=bars or None,
+            seed=seed,
+            bpm=bpm or None,
+            key=key or None,
+            loop=loop,
+        )
+        with visitors.running(request) as stop:
+            rendering = visitors.rendered(asked, request, stop)
+            entries: list[Entry] = []
+            try:
+                # A call that waits must not hold one of the threads that the page runs on.
+                while (told := await to_thread.run_sync(next, rendering, None)) is not None:
+                    entries += [told] if isinstance(told, Entry) else []
+            finally:
+                rendering.close()
+        if not entries:
+            raise RequestError(texts.STOPPED)
+        # A client downloads what is marked as a file; a bare path would be the server's.
+        file: Any = gr.FileData(path=copy_of(entries[0].path)).model_dump()
+        return file, entries[0].record
 
     gr.api(generate, api_name="generate", concurrency_limit=None)

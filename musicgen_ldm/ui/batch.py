@@ -9,13 +9,13 @@ import gradio as gr
 
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import GenerateRequest
-from musicgen_ldm.errors import MusicGenError, RequestError
+from musicgen_ldm.errors import MusicGenError, OutputError, RequestError
 from musicgen_ldm.prompts import file_name, read_prompts
 from musicgen_ldm.provenance import sidecar_path
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.limits import check
-from musicgen_ldm.ui.served import bold
+from musicgen_ldm.ui.served import bold, copy_of, sentence
 from musicgen_ldm.ui.takes import RENDERING, Updates
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -55,10 +55,10 @@ def build_batch(visitors: Visitors) -> None:
                 said = texts.STOPPED
         yield {status: said or texts.BATCH_DONE.format(count=len(entries))}
         if entries:
-            # gradio has copied the archive when it asks for the next value.
-            with TemporaryDirectory(prefix="musicgen-") as folder:
-                archive = zipped(entries, Path(folder) / "music.zip")
-                yield {result: gr.update(value=str(archive), visible=True)}
+            try:
+                yield {result: gr.update(value=archive_of(entries), visible=True)}
+            except MusicGenError as error:
+                yield {status: bold(error)}
 
     run.click(render, prompts, [status, result], **RENDERING)
     cancel.click(visitors.stop, None, None, api_visibility="private", queue=False)
@@ -88,10 +88,19 @@ def requests_of(path: Path, config: DemoConfig) -> dict[str, GenerateRequest]:
     return requests
 
 
-def zipped(entries: Mapping[str, Entry], target: Path) -> Path:
-    """All files and sidecars in one archive, by name."""
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, entry in entries.items():
-            for file in (entry.path, sidecar_path(entry.path)):
-                archive.write(file, f"{name}{file.suffix}")
-    return target
+def archive_of(entries: Mapping[str, Entry]) -> str:
+    """A copy for the visitor of all files and sidecars, by name.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    try:
+        with TemporaryDirectory(prefix="musicgen-") as folder:
+            target = Path(folder) / "music.zip"
+            with zipfile.ZipFile(target, "w") as archive:
+                for name, entry in entries.items():
+                    for file in (entry.path, sidecar_path(entry.path)):
+                        archive.write(file, f"{name}{file.suffix}")
+            return copy_of(target)
+    except OSError as error:
+        raise OutputError(sentence(error)) from error

@@ -13,7 +13,7 @@ from musicgen_ldm.ui import forms, texts
 from musicgen_ldm.ui.library import Entry, Library
 from musicgen_ldm.ui.limits import check_file
 from musicgen_ldm.ui.pictures import describe
-from musicgen_ldm.ui.served import as_toast, bold, copy_of
+from musicgen_ldm.ui.served import bold, copy_of
 from musicgen_ldm.ui.takes import TakesPanel, Updates
 from musicgen_ldm.ui.visitors import Visitors
 
@@ -120,8 +120,7 @@ def build_history(
     def toggle(name: str | None, query: str | None, only: bool, visitor: gr.Request) -> Updates:
         library = visitors.library(visitor)
         entry = _entry(library, name)
-        with as_toast():
-            library.set_favourite(entry.id, not entry.is_favourite)
+        library.set_favourite(entry.id, not entry.is_favourite)
         return listed(query, only, visitor)
 
     def ask(name: str | None, visitor: gr.Request) -> Any:
@@ -194,7 +193,6 @@ def origin(record: Mapping[str, Any], is_intact: bool, model: "MusicLDM | None")
 
 
 def _entry(library: Library, name: str | None) -> Entry:
-    with as_toast():
-        if name is None:
-            raise RequestError(texts.NO_TAKE)
-        return library.get(name)
+    if name is None:
+        raise RequestError(texts.NO_TAKE)
+    return library.get(name)

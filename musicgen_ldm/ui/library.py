@@ -88,11 +88,11 @@ class Library:
         if source.parent == self.folder:
             return path  # a take
         read_audio(source, duration_s=PROBE_S)  # what is no sound is not worth keeping
-        with source.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        name = f"{digest[:16]}-{source.stem[:NAME_CHARACTERS]}{source.suffix}"
-        target = self.folder / SOURCES / name
         try:
+            with source.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+            name = f"{digest[:16]}-{source.stem[:NAME_CHARACTERS]}{source.suffix}"
+            target = self.folder / SOURCES / name
             target.parent.mkdir(exist_ok=True)
             if target.exists():
                 target.touch()  # the oldest are deleted first, and this one is needed now

@@ -16,7 +16,7 @@ from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.estimate import add_estimate
 from musicgen_ldm.ui.history import build_history
 from musicgen_ldm.ui.limits import sliders
-from musicgen_ldm.ui.served import bold
+from musicgen_ldm.ui.served import Page, bold
 from musicgen_ldm.ui.takes import RENDERING, TakesPanel, Updates
 from musicgen_ldm.ui.transform import build_transform
 from musicgen_ldm.ui.visitors import Visitors
@@ -35,9 +35,7 @@ def build_page(engine: Engine) -> gr.Blocks:
         engine: Whose `load` was called; the page works while the model is still loading.
     """
     visitors = Visitors(engine)
-    with gr.Blocks(
-        title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)
-    ) as page:
+    with Page(title=texts.TITLE, analytics_enabled=False, delete_cache=(3_600, 86_400)) as page:
         gr.Markdown(f"# {texts.TITLE}\n{texts.INTRO}")
         # Its first change, when the model is loaded, also fills in the estimates.
         state = gr.Markdown(texts.LOADING, elem_id="state")

@@ -16,7 +16,7 @@ from musicgen_ldm.ui.engine import Step, Waiting
 from musicgen_ldm.ui.library import Entry
 from musicgen_ldm.ui.novelty import NoveltyPanel
 from musicgen_ldm.ui.pictures import WIDTH, alt, describe, picture, preview
-from musicgen_ldm.ui.served import as_toast, bold, copy_of
+from musicgen_ldm.ui.served import bold, copy_of
 from musicgen_ldm.ui.visitors import Visitors
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
@@ -141,14 +141,15 @@ class TakesPanel:
                         yield self._step(told, request)
                     else:
                         yield {self.status: self._waiting(told)}
+                entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
+                shown = first + entries
+                updates = self.shown(shown, chosen=min(len(first), len(shown) - 1))
             except MusicGenError as error:
                 yield {self.preview: gr.update(visible=False), self.status: bold(error)}
                 return
-            entries.sort(key=lambda entry: -entry.record["scores"]["rank"])
             done = texts.DONE.format(count=len(entries), seconds=perf_counter() - begin)
             status = texts.STOPPED if stop.is_set() else done
-        shown = first + entries
-        yield self.shown(shown, chosen=min(len(first), len(shown) - 1)) | {self.status: status}
+        yield updates | {self.status: status}
 
     def _cleared(self) -> Updates:
         hidden: Updates = {column: gr.update(visible=False) for column in self.columns}
@@ -201,25 +202,21 @@ class TakesPanel:
 
     def _entry(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Entry:
         labels = [texts.TAKE.format(number=n) for n in range(1, len(ids) + 1)]
-        with as_toast():
-            if chosen not in labels:
-                raise RequestError(texts.NO_TAKE)
-            return self.visitors.library(visitor).get(ids[labels.index(chosen)])
+        if chosen not in labels:
+            raise RequestError(texts.NO_TAKE)
+        return self.visitors.library(visitor).get(ids[labels.index(chosen)])
 
     def _work_on(
         self, chosen: str | None, ids: list[str], visitor: gr.Request, **changes: Any
     ) -> Iterator[Updates]:
         entry = self._entry(chosen, ids, visitor)
         role = "continue_file" if "seconds" in changes else "init"
-        with as_toast():
-            request = forms.on_take(entry.record, {role: str(entry.path), **changes})
+        request = forms.on_take(entry.record, {role: str(entry.path), **changes})
         yield from self.render(request, visitor, beside=entry)
 
     def _again(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
         entry = self._entry(chosen, ids, visitor)
-        with as_toast():
-            library = self.visitors.library(visitor)
-            request = library.with_kept_sources(forms.again(entry.record))
+        request = self.visitors.library(visitor).with_kept_sources(forms.again(entry.record))
         yield from self.render(request, visitor, beside=entry)
 
     def _variation(
@@ -244,8 +241,7 @@ class TakesPanel:
 
     def _favourite(self, chosen: str, ids: list[str], keep: bool, visitor: gr.Request) -> str:
         entry = self._entry(chosen, ids, visitor)
-        with as_toast():
-            self.visitors.library(visitor).set_favourite(entry.id, keep)
+        self.visitors.library(visitor).set_favourite(entry.id, keep)
         return texts.IS_FAVOURITE if keep else texts.NO_FAVOURITE
 
     def _about(self, chosen: str | None, ids: list[str], visitor: gr.Request) -> Updates:
@@ -260,15 +256,11 @@ class TakesPanel:
     def _listen(self, chosen: str, ids: list[str], visitor: gr.Request) -> Iterator[Updates]:
         yield from self.novelty.play(self._entry(chosen, ids, visitor).record)
 
-    def _convert(
-        self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request
-    ) -> Iterator[Updates]:
+    def _convert(self, chosen: str, ids: list[str], suffix: str, visitor: gr.Request) -> Any:
         entry = self._entry(chosen, ids, visitor)
-        # gradio has copied the file when it asks for the next value.
         with TemporaryDirectory(prefix="musicgen-") as folder:
-            with as_toast():
-                path = self.visitors.library(visitor).convert(entry.id, suffix, Path(folder))
-            yield gr.update(value=str(path), visible=True)
+            path = self.visitors.library(visitor).convert(entry.id, suffix, Path(folder))
+            return gr.update(value=copy_of(path), visible=True)
 
     def _click(self, number: int) -> Any:
         """First click sets the start of the region, the second its end."""

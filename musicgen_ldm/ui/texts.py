@@ -64,6 +64,11 @@ LARGE_SOURCE = (
 )
 TOO_MANY = "This page renders at most {limit} takes at once; you asked for {takes}."
 BROKEN = "The model failed ({kind}; the log says more). Try again, or with other settings."
+FULL_DISK = "The server's disk is full: delete what you no longer need, or tell who runs this page."
+NO_ACCESS = (
+    "The server cannot read or write a file ({reason}); try again, or tell who runs this page."
+)
+BROKEN_PAGE = "The page failed ({kind}; the log says more). Reload it and try again."
 NO_TAKE = "Choose a take first."
 NO_FILE = "Choose a file first."
 

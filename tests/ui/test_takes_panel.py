@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ import soundfile
 
 from musicgen_ldm import GenerateRequest
 from musicgen_ldm.config.demo import DemoConfig
-from musicgen_ldm.errors import RequestError
+from musicgen_ldm.errors import OutputError, RequestError
 from musicgen_ldm.ui import texts
+from musicgen_ldm.ui.batch import archive_of
 from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.history import made_by
 from musicgen_ldm.ui.takes import TakesPanel
@@ -107,6 +109,31 @@ def test_a_full_disk(panel: TakesPanel, monkeypatch: pytest.MonkeyPatch) -> None
     assert last_status(panel).startswith("Done: 1")
 
 
+def full_disk(*_: object) -> str:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/secret/copy.flac")
+
+
+def test_a_disk_that_is_full_when_copies_are_handed_out(
+    panel: TakesPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("musicgen_ldm.ui.served.save_file_to_cache", full_disk)
+        assert last_status(panel) == f"**{texts.FULL_DISK}**"
+    assert last_status(panel).startswith("Done: 1")
+
+
+def test_a_disk_that_is_full_when_a_batch_is_packed(
+    panel: TakesPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = panel.visitors.library(VISITOR).search()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "write", full_disk)
+        with pytest.raises(OutputError, match="The server's disk is full: delete"):
+            archive_of({"a": entry})
+    with zipfile.ZipFile(archive_of({"a": entry})) as archive:
+        assert archive.namelist() == ["a.flac", "a.json"]
+
+
 def test_a_wrong_upload_is_named_without_the_servers_folders(
     panel: TakesPanel, tmp_path: Path
 ) -> None:
@@ -119,7 +146,7 @@ def test_a_wrong_upload_is_named_without_the_servers_folders(
 
 
 def test_a_mistake_is_a_note_on_the_page(panel: TakesPanel) -> None:
-    with pytest.raises(gr.Error, match="Choose a take first"):
+    with pytest.raises(RequestError, match="Choose a take first"):
         panel._about("Take 7", [], VISITOR)
 
 
