@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.special import expit, log_softmax, logsumexp
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.metrics.checks import Array, matrix, same_length, same_width
+from musicgen_ldm.metrics.checks import Array, clip_index, matrix, same_length, same_width
 from musicgen_ldm.metrics.statistics import Estimate, jackknife, mean_estimate
 
 
@@ -42,21 +42,31 @@ def _log_inception(log_p: Array) -> float:
     return float((np.exp(log_p) * (log_p - marginal)).sum(axis=1).mean())
 
 
-def inception_score(logits: npt.ArrayLike) -> Estimate:
-    """Inception score over all clips, with the leave-one-clip-out jackknife.
+def inception_score(logits: npt.ArrayLike, prompts: npt.ArrayLike | None = None) -> Estimate:
+    """Inception score over all clips, with the leave-one-prompt-out jackknife.
 
     The plain score is biased low by the finite marginal; the value is corrected for it. Leaving
-    a clip out is O(C): the mean KL is the mean negative entropy plus the marginal's entropy.
+    a prompt out is O(C): the mean KL is the mean negative entropy plus the marginal's entropy.
 
     Args:
         logits: (n, C), n at least 3.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
+
+    Raises:
+        MetricError: If all clips are of one prompt.
     """
     log_p = log_softmax(matrix("logits", logits, min_rows=3), axis=1)
     p, n = np.exp(log_p), len(log_p)
-    negentropy = (p * log_p).sum(axis=1)
-    marginals = (p.sum(axis=0) - p) / (n - 1)
+    negentropy, index = (p * log_p).sum(axis=1), clip_index(n, prompts)
+    left = (n - np.bincount(index)).astype(np.float64)
+    if not left.all():
+        raise MetricError("the inception score of 1 prompt has no error bar; add prompts")
+    heard = np.zeros((len(left), p.shape[1]))
+    np.add.at(heard, index, p)
+    marginals = (p.sum(axis=0) - heard) / left[:, None]
     safe = np.clip(marginals, np.finfo(np.float64).tiny, None)  # 0 log 0 = 0
-    left_out = (negentropy.sum() - negentropy) / (n - 1) - (marginals * np.log(safe)).sum(axis=1)
+    negentropies = (negentropy.sum() - np.bincount(index, weights=negentropy)) / left
+    left_out = negentropies - (marginals * np.log(safe)).sum(axis=1)
     return jackknife(float(np.exp(_log_inception(log_p))), np.exp(left_out))
 
 

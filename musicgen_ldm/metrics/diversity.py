@@ -55,16 +55,23 @@ def vendi_score(embeddings: npt.ArrayLike, *, order: int = 1) -> float:
     return _spectrum_score(_gram(validate(embeddings)), order)
 
 
-def vendi(embeddings: npt.ArrayLike, *, order: int = 1, seed: int = 0) -> Estimate:
-    """Vendi score with the standard error of a clip-group jackknife.
+def vendi(
+    embeddings: npt.ArrayLike,
+    *,
+    order: int = 1,
+    seed: int = 0,
+    prompts: npt.ArrayLike | None = None,
+) -> Estimate:
+    """Vendi score with the standard error of a jackknife over groups of prompts.
 
     The value is the plain score: it has no limit in n to be corrected towards. Its interval is
-    symmetric around it.
+    symmetric around it; takes of a single prompt have none.
 
     Args:
         embeddings: (n, D), n at least 2.
         order: 1 or 2.
         seed: Of the groups.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
 
     Raises:
         MetricError: With fewer than two clips.
@@ -72,9 +79,12 @@ def vendi(embeddings: npt.ArrayLike, *, order: int = 1, seed: int = 0) -> Estima
     unit = validate(embeddings)
     if len(unit) < 2:
         raise MetricError("the Vendi score of 1 clip has no error bar; add clips")
-    groups = clip_groups(len(unit), NUM_GROUPS, seed)
+    index, score = clip_index(len(unit), prompts), _spectrum_score(_gram(unit), order)
+    groups = clip_groups(int(index.max()) + 1, NUM_GROUPS, seed)[index]
+    if not groups.any():
+        return Estimate(score, float("nan"), (float("nan"), float("nan")))
     left_out = [_spectrum_score(_gram(unit[groups != g]), order) for g in np.unique(groups)]
-    return jackknife(_spectrum_score(_gram(unit), order), left_out, correct=False)
+    return jackknife(score, left_out, correct=False)
 
 
 def per_prompt(embeddings: npt.ArrayLike, prompts: npt.ArrayLike) -> Estimate:
@@ -95,9 +105,11 @@ def per_prompt(embeddings: npt.ArrayLike, prompts: npt.ArrayLike) -> Estimate:
     return mean_estimate(scores)
 
 
-def evaluate(embeddings: npt.ArrayLike, *, seed: int = 0) -> dict[str, Estimate]:
+def evaluate(
+    embeddings: npt.ArrayLike, *, seed: int = 0, prompts: npt.ArrayLike | None = None
+) -> dict[str, Estimate]:
     """All set-level metrics of this module: vendi, vendi_2, in this order."""
     return {
-        "vendi": vendi(embeddings, order=1, seed=seed),
-        "vendi_2": vendi(embeddings, order=2, seed=seed),
+        "vendi": vendi(embeddings, order=1, seed=seed, prompts=prompts),
+        "vendi_2": vendi(embeddings, order=2, seed=seed, prompts=prompts),
     }

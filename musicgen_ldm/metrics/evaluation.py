@@ -77,7 +77,8 @@ def evaluate(
     if "obedience" in request.metrics:
         evaluation.add(judging.score_obedience(evaluation, embedders), f".{request.preset.name}")
     if "health" in request.metrics:
-        scores = health.evaluate([clip.health for clip in gen])
+        ids = [clip.file.prompt_id for clip in gen]
+        scores = health.evaluate([clip.health for clip in gen], ids)
         found = {
             name: refused("all clips are silent") if e is None else result(e, n_gen=len(gen))
             for name, e in scores.items()

@@ -159,7 +159,8 @@ def _music_qa(
     asked = music_qa.questions(prompts, np.random.default_rng(request.seed))
     sentences = sorted({option for question in asked for option in question.options})
     text = dict(zip(sentences, embedder.text(sentences), strict=True)) if sentences else {}
-    scores = music_qa.evaluate(asked, gen.vectors[list(rows)], text)
+    ids = [gen.prompt_ids[row] for row in rows]
+    scores = music_qa.evaluate(asked, gen.vectors[list(rows)], text, ids)
     return {name: result(e, n_gen=len(rows), n_ref=len(asked)) for name, e in scores.items()}
 
 

@@ -13,7 +13,8 @@ Metrics:
     density      mean number of reference balls around a generated point, over k (Naeem 2020)
     coverage     share of reference balls that hold a generated point
 
-The standard errors take the manifold as given and describe the sampling of the points counted.
+The standard errors take the manifold as given and describe the sampling of the points counted:
+prompts for precision and density, reference clips for recall and coverage.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ import numpy.typing as npt
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array, matrix, same_width
 from musicgen_ldm.metrics.kernel import squared_distances
-from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, wilson_interval
+from musicgen_ldm.metrics.statistics import Estimate, mean_estimate, share_estimate
 
 NEIGHBOURS = 5
 BLOCK_ROWS = 1024
@@ -61,7 +62,13 @@ def _radii(points: Array, k: int) -> Array:
     return radii
 
 
-def evaluate(gen: npt.ArrayLike, ref: npt.ArrayLike, *, k: int = NEIGHBOURS) -> dict[str, Estimate]:
+def evaluate(
+    gen: npt.ArrayLike,
+    ref: npt.ArrayLike,
+    *,
+    k: int = NEIGHBOURS,
+    prompts: npt.ArrayLike | None = None,
+) -> dict[str, Estimate]:
     """Precision, recall, density and coverage, in this order.
 
     One pass over the distances serves all four.
@@ -70,6 +77,7 @@ def evaluate(gen: npt.ArrayLike, ref: npt.ArrayLike, *, k: int = NEIGHBOURS) -> 
         gen: (n, D) one embedding a generated clip.
         ref: (m, D) one embedding a reference clip.
         k: Neighbours that set the radius of each ball.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
     """
     gen, ref = validate(gen, ref, k)
     gen_radii, ref_radii = _radii(gen, k), _radii(ref, k)
@@ -81,8 +89,8 @@ def evaluate(gen: npt.ArrayLike, ref: npt.ArrayLike, *, k: int = NEIGHBOURS) -> 
         recalled |= (distances < gen_radii[block, None]).any(axis=0)
         nearest_gen = np.minimum(nearest_gen, distances.min(axis=0))
     return {
-        "precision": wilson_interval(int((balls_around_gen > 0).sum()), len(gen)),
-        "recall": wilson_interval(int(recalled.sum()), len(ref)),
-        "density": mean_estimate(balls_around_gen / k),
-        "coverage": wilson_interval(int((nearest_gen < ref_radii).sum()), len(ref)),
+        "precision": share_estimate(balls_around_gen > 0, prompts),
+        "recall": share_estimate(recalled),
+        "density": mean_estimate(balls_around_gen / k, prompts),
+        "coverage": share_estimate(nearest_gen < ref_radii),
     }

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_ldm.errors import MetricError
-from musicgen_ldm.metrics.checks import Array, matrix, unit_rows
+from musicgen_ldm.metrics.checks import Array, clip_index, matrix, unit_rows
 from musicgen_ldm.metrics.clips import Prompt
-from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
+from musicgen_ldm.metrics.statistics import Estimate, share_estimate
 
 NUM_OPTIONS = 4
 SENTENCES = {"genre": "{} music", "instrument": "music with {}", "tempo": "music at {} bpm"}
@@ -117,7 +117,10 @@ def validate(asked: Sequence[Question], audio: npt.ArrayLike) -> Array:
 
 
 def evaluate(
-    asked: Sequence[Question], audio: npt.ArrayLike, text: Mapping[str, npt.ArrayLike]
+    asked: Sequence[Question],
+    audio: npt.ArrayLike,
+    text: Mapping[str, npt.ArrayLike],
+    prompts: npt.ArrayLike | None = None,
 ) -> dict[str, Estimate]:
     """Share of right answers, over all questions and by attribute.
 
@@ -125,16 +128,19 @@ def evaluate(
         asked: From `questions`.
         audio: (n, D) clips.
         text: (D,) embedding of every option's sentence.
+        prompts: (n,) label of each clip's prompt: neither the questions about a prompt nor its
+            takes are independent. None: each clip has its own.
     """
     rows = validate(asked, audio)
-    right: dict[str, list[bool]] = {}
-    for question in asked:
+    units = clip_index(len(rows), prompts)[[question.clip for question in asked]]
+    attributes = np.array([question.attribute for question in asked])
+    is_right = np.empty(len(asked), dtype=bool)
+    for number, question in enumerate(asked):
         vectors = np.stack([np.asarray(text[option]) for option in question.options])
         options = unit_rows(matrix("options", vectors))
-        is_right = int((options @ rows[question.clip]).argmax()) == question.answer
-        right.setdefault(question.attribute, []).append(is_right)
-    everything = [answer for answers in right.values() for answer in answers]
-    scores = {"music_qa": wilson_interval(sum(everything), len(everything))}
-    for attribute, answers in sorted(right.items()):
-        scores[f"music_qa_{attribute}"] = wilson_interval(sum(answers), len(answers))
+        is_right[number] = (options @ rows[question.clip]).argmax() == question.answer
+    scores = {"music_qa": share_estimate(is_right, units)}
+    for attribute in np.unique(attributes).tolist():
+        own = attributes == attribute
+        scores[f"music_qa_{attribute}"] = share_estimate(is_right[own], units[own])
     return scores

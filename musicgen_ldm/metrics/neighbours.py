@@ -26,6 +26,7 @@ from musicgen_ldm.metrics.checks import Array, IntArray
 from musicgen_ldm.metrics.embedders import Embedder, window_starts
 from musicgen_ldm.metrics.results import Result, Results, refused, result
 from musicgen_ldm.metrics.scoring import pair_warnings
+from musicgen_ldm.metrics.statistics import share_estimate
 
 NUM_NEIGHBOURS = 5  # in the table, of different clips
 BASELINE_STRETCHES = 1000  # of the training set, compared with the rest of it
@@ -146,7 +147,8 @@ def measure_novelty(
     held = None
     if heldout:
         held = np.array([c.nearest for c in nearest_clips(heldout, bank, embedder, device=device)])
-    metrics = _ratios(nearest, train, held, novelty_threshold(bank, device), len(bank))
+    prompts = [clip.file.prompt_id for clip in gen]
+    metrics = _ratios(nearest, train, held, novelty_threshold(bank, device), len(bank), prompts)
     exact = sum(clip.is_exact_copy for clip in clips)
     codes = ("TRAINING_OVERLAP",) if exact else ()
     metrics["exact_copies"] = result(
@@ -163,7 +165,12 @@ def measure_novelty(
 
 
 def _ratios(
-    nearest: Array, train: Array | None, held: Array | None, calibrated: Threshold, num_rows: int
+    nearest: Array,
+    train: Array | None,
+    held: Array | None,
+    calibrated: Threshold,
+    num_rows: int,
+    prompts: Sequence[str],
 ) -> Results:
     """Ratios, baselines and excesses by name; what is not there is null with its reason.
 
@@ -172,7 +179,9 @@ def _ratios(
     thresholds = dict(novelty.THRESHOLDS)
     if calibrated.is_calibrated:
         thresholds[novelty.CALIBRATED] = calibrated.similarity
-    scores = novelty.evaluate(nearest, train_train=train, heldout_train=held, thresholds=thresholds)
+    scores = novelty.evaluate(
+        nearest, train_train=train, heldout_train=held, thresholds=thresholds, prompts=prompts
+    )
     reasons = {
         "train_train": "the training set is one recording, so none is left to compare with",
         "heldout_train": "no held-out music; give --heldout",
@@ -322,8 +331,8 @@ def _aligned(
         )
     limit = float(np.quantile([opinion[name].similarity for opinion in null], NULL_QUANTILE))
     found.null_opinion[name] = limit
-    above = sum(clip.opinion[name].similarity > limit for clip in judged)
-    share = novelty.wilson_interval(above, len(judged))
+    above = [clip.opinion[name].similarity > limit for clip in judged]
+    share = share_estimate(above, [clip.clip.file.prompt_id for clip in judged])
     sizes = {"n_gen": len(judged), "n_ref": len(null)}
     return result(share, **sizes, warnings=pair_warnings(len(null)), details={"null_95": limit})
 

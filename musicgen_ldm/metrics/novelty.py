@@ -22,7 +22,7 @@ import numpy.typing as npt
 from musicgen_ldm.config.novelty import PUBLISHED_THRESHOLD
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics.checks import Array
-from musicgen_ldm.metrics.statistics import Estimate, wilson_interval
+from musicgen_ldm.metrics.statistics import Estimate, share_estimate
 
 THRESHOLDS = {"90": PUBLISHED_THRESHOLD, "95": 0.95}  # SIM_AA@90 and @95 of the paper
 CALIBRATED = "calibrated"  # the threshold that a bank's own recordings set
@@ -46,10 +46,17 @@ def validate(nearest: npt.ArrayLike) -> Array:
     return array
 
 
-def similarity_ratio(nearest: npt.ArrayLike, threshold: float) -> Estimate:
-    """Share of clips whose nearest training similarity exceeds `threshold`."""
-    array = validate(nearest)
-    return wilson_interval(int((array > threshold).sum()), len(array))
+def similarity_ratio(
+    nearest: npt.ArrayLike, threshold: float, prompts: npt.ArrayLike | None = None
+) -> Estimate:
+    """Share of clips whose nearest training similarity exceeds `threshold`.
+
+    Args:
+        nearest: (n,).
+        threshold: Cosine.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
+    """
+    return share_estimate(validate(nearest) > threshold, prompts)
 
 
 def survival_curve(nearest: npt.ArrayLike, thresholds: Sequence[float] = CURVE) -> Array:
@@ -59,12 +66,18 @@ def survival_curve(nearest: npt.ArrayLike, thresholds: Sequence[float] = CURVE) 
     return above
 
 
-def excess(nearest: npt.ArrayLike, baseline: npt.ArrayLike, threshold: float) -> Estimate:
+def excess(
+    nearest: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    threshold: float,
+    prompts: npt.ArrayLike | None = None,
+) -> Estimate:
     """Ratio of the clips minus the baseline's ratio, with Newcombe's interval.
 
     An interval above zero means more near-copies than the style alone explains.
     """
-    ours, theirs = similarity_ratio(nearest, threshold), similarity_ratio(baseline, threshold)
+    ours = similarity_ratio(nearest, threshold, prompts)
+    theirs = similarity_ratio(baseline, threshold)
     value = ours.value - theirs.value
     below = np.hypot(ours.value - ours.ci95[0], theirs.ci95[1] - theirs.value)
     above = np.hypot(ours.ci95[1] - ours.value, theirs.value - theirs.ci95[0])
@@ -78,6 +91,7 @@ def evaluate(
     train_train: npt.ArrayLike | None = None,
     heldout_train: npt.ArrayLike | None = None,
     thresholds: Mapping[str, float] = THRESHOLDS,
+    prompts: npt.ArrayLike | None = None,
 ) -> dict[str, Estimate]:
     """Ratios at each threshold, the baselines' ratios and the excess over each.
 
@@ -86,6 +100,7 @@ def evaluate(
         train_train: (m,) training against training, own recording left out.
         heldout_train: (h,) held-out recordings against training.
         thresholds: τ by name.
+        prompts: (n,) label of each clip's prompt, where several takes share one.
 
     Returns:
         sim_aa@90, sim_aa@95 (by name), then train_train@…, heldout_train@… and their
@@ -94,9 +109,9 @@ def evaluate(
     scores: dict[str, Estimate] = {}
     baselines = {"train_train": train_train, "heldout_train": heldout_train}
     for tag, threshold in thresholds.items():
-        scores[f"sim_aa@{tag}"] = similarity_ratio(nearest, threshold)
+        scores[f"sim_aa@{tag}"] = similarity_ratio(nearest, threshold, prompts)
         for name, baseline in baselines.items():
             if baseline is not None:
                 scores[f"{name}@{tag}"] = similarity_ratio(baseline, threshold)
-                scores[f"{EXCESS}{name}@{tag}"] = excess(nearest, baseline, threshold)
+                scores[f"{EXCESS}{name}@{tag}"] = excess(nearest, baseline, threshold, prompts)
     return scores

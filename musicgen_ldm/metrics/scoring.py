@@ -186,13 +186,13 @@ def score_kernel(gen: Embedded, ref: Embedded, preset: Preset, seed: int) -> Res
 def score_manifold(gen: Embedded, ref: Embedded) -> Results:
     """`precision`, `recall`, `density`, `coverage`."""
     sizes = _sizes(gen, ref)
-    scores = manifold.evaluate(gen.vectors, ref.vectors)
+    scores = manifold.evaluate(gen.vectors, ref.vectors, prompts=gen.prompt_ids)
     return {name: result(estimate, **sizes) for name, estimate in scores.items()}
 
 
 def score_diversity(gen: Embedded, seed: int) -> Results:
     """`vendi`, `vendi_2`, `vendi_takes`."""
-    scores = diversity.evaluate(gen.vectors, seed=seed)
+    scores = diversity.evaluate(gen.vectors, seed=seed, prompts=gen.prompt_ids)
     found = {name: result(estimate, n_gen=len(gen.ids)) for name, estimate in scores.items()}
     if len(set(gen.prompt_ids)) == len(gen.prompt_ids):
         return found | {"vendi_takes": refused("one take a prompt; generate with --takes")}
@@ -208,7 +208,7 @@ def score_inception(gen: Embedded, preset: Preset) -> Results:
     needed = CLIPS_A_DIMENSION * logits.shape[1]
     size = {"n_gen": len(logits), "warnings": size_warnings(len(set(gen.prompt_ids)), 0, needed)}
     if preset.is_splits == 1:
-        return {"is": result(divergence.inception_score(logits), **size)}
+        return {"is": result(divergence.inception_score(logits, gen.prompt_ids), **size)}
     mean, spread = divergence.split_inception_score(logits, splits=preset.is_splits)
     details = {"splits": preset.is_splits, "split_std": spread}
     return {"is": result(mean, **size, details=details)}
@@ -325,7 +325,9 @@ def score_text(
         "clap_ceiling": refused("no reference clip of every id; give --ref with the same ids"),
     }
     if real is not None:
-        found["clap_ceiling"] = result(text_audio.clap_score(text, real), n_ref=n)
+        found["clap_ceiling"] = result(
+            text_audio.clap_score(text, real, prompts), n_ref=len(set(prompts))
+        )
     recalled = {f"r{k}": (ranks <= k).astype(float) for k in RECALL_DEPTHS}
     return found, {"clap": cosines, **recalled}
 

@@ -51,9 +51,11 @@ def pair_cosines(text: npt.ArrayLike, audio: npt.ArrayLike) -> Array:
     return np.einsum("nd,nd->n", text, audio)
 
 
-def clap_score(text: npt.ArrayLike, audio: npt.ArrayLike) -> Estimate:
-    """Mean cosine of clips (n, D) with their own prompts (n, D)."""
-    return mean_estimate(pair_cosines(text, audio))
+def clap_score(
+    text: npt.ArrayLike, audio: npt.ArrayLike, prompts: npt.ArrayLike | None = None
+) -> Estimate:
+    """Mean cosine of clips (n, D) with their own prompts (n, D), which `prompts` (n,) labels."""
+    return mean_estimate(pair_cosines(text, audio), prompts)
 
 
 def shuffled_floor(text: npt.ArrayLike, audio: npt.ArrayLike) -> float:
