@@ -152,7 +152,7 @@ class Engine:
         if request.init is not None and not request.repaint:
             steps *= DEFAULT_STRENGTH if request.strength is None else request.strength
         draws = request.takes * sampling.candidates
-        return draws * self._speed.take_s(round(steps), drawn_s(request))
+        return draws * self._speed.draw_s(round(steps), drawn_s(request))
 
     def left_s(self, request: GenerateRequest, step: Step) -> float | None:
         """Expected wall seconds until a request that is being rendered is done."""
@@ -163,7 +163,7 @@ class Engine:
         steps = progress.total // candidates
         draws, this = divmod(progress.total - progress.step, steps)
         draws += candidates * (request.first_take + request.takes - 1 - step.take)
-        return self._speed.take_s(this, music_s) + draws * self._speed.take_s(steps, music_s)
+        return self._speed.draw_s(this, music_s) + draws * self._speed.draw_s(steps, music_s)
 
     def render(
         self, request: GenerateRequest, user: str, stop: threading.Event
@@ -223,19 +223,21 @@ class Engine:
         stops: tuple[threading.Event, ...],
     ) -> None:
         """Render into a queue and learn how fast that was."""
-        music_s = drawn_s(request)
-        begin_s, steps_s = time.perf_counter(), list[float]()
+        music_s, candidates = drawn_s(request), model.sampling(request).candidates
+        begin_s, draws_s = time.perf_counter(), list[list[float]]()
 
         def watch(take: int, progress: "Progress") -> None:
             if any(stop.is_set() for stop in stops):
                 raise Stopped
-            steps_s.append(time.perf_counter())
+            if (progress.step - 1) % (progress.total // candidates) == 0:
+                draws_s.append([])
+            draws_s[-1].append(time.perf_counter())
             messages.put(Step(take, progress, model))
 
         for take in model.iterate(request, on_progress=watch):
             end_s = time.perf_counter()
-            if steps_s:
-                self._speed = Speed.of_take(begin_s, steps_s, end_s, music_s)
+            if draws_s:
+                self._speed = Speed.of_take(begin_s, draws_s, end_s, music_s)
             begin_s = end_s
-            steps_s.clear()
+            draws_s.clear()
             messages.put(take)

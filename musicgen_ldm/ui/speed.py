@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Wall seconds for each second of music.
+    """Wall seconds of a draw for each second of music.
 
     Attributes:
         step_s: Of one step of the denoiser.
@@ -18,21 +19,22 @@ class Speed:
 
     @classmethod
     def of_take(
-        cls, begin_s: float, steps_s: Sequence[float], end_s: float, music_s: float
+        cls, begin_s: float, draws_s: Sequence[Sequence[float]], end_s: float, music_s: float
     ) -> "Speed":
         """The speed of one take.
 
         Args:
             begin_s: When it began, on any clock.
-            steps_s: When each of its steps ended; at least one.
+            draws_s: When each step of each of its draws ended; at least one step a draw.
             end_s: When it was finished.
             music_s: Length that was drawn.
         """
-        gaps = len(steps_s) - 1
-        step_s = (steps_s[-1] - steps_s[0]) / gaps if gaps else steps_s[0] - begin_s
-        rest_s = max(0.0, end_s - begin_s - len(steps_s) * step_s)
-        return cls(step_s / music_s, rest_s / music_s)
+        # From draw to draw the sound is decoded and ranked too, which is no step's time.
+        gaps_s = [later - step for steps in draws_s for step, later in pairwise(steps)]
+        step_s = sum(gaps_s) / len(gaps_s) if gaps_s else draws_s[0][0] - begin_s
+        rest_s = max(0.0, end_s - begin_s - sum(map(len, draws_s)) * step_s)
+        return cls(step_s / music_s, rest_s / len(draws_s) / music_s)
 
-    def take_s(self, steps: int, music_s: float) -> float:
-        """Wall seconds of a take."""
+    def draw_s(self, steps: int, music_s: float) -> float:
+        """Wall seconds of a draw."""
         return (steps * self.step_s + self.rest_s) * music_s

@@ -2,7 +2,9 @@
 
 import gc
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,10 +150,41 @@ def test_first_come_first_served() -> None:
 
 def test_speed_tells_steps_from_the_rest() -> None:
     # 2 s of music: 4 steps of 3 s after 1 s of preparation, then 5 s of decoding.
-    speed = Speed.of_take(10.0, [14.0, 17.0, 20.0, 23.0], 28.0, 2.0)
+    speed = Speed.of_take(10.0, [[14.0, 17.0, 20.0, 23.0]], 28.0, 2.0)
     assert speed == Speed(step_s=1.5, rest_s=3.0)
-    assert speed.take_s(10, 4.0) == 10 * 1.5 * 4 + 3.0 * 4
-    assert Speed.of_take(0.0, [2.0], 3.0, 1.0) == Speed(step_s=2.0, rest_s=1.0)
+    assert speed.draw_s(10, 4.0) == 10 * 1.5 * 4 + 3.0 * 4
+    assert Speed.of_take(0.0, [[2.0]], 3.0, 1.0) == Speed(step_s=2.0, rest_s=1.0)
+
+
+def test_speed_takes_no_decoding_between_candidates_for_a_step() -> None:
+    one = Speed.of_take(0.0, [[3.0, 6.0]], 10.0, 1.0)
+    three = Speed.of_take(0.0, [[3.0, 6.0], [13.0, 16.0], [23.0, 26.0]], 30.0, 1.0)
+    assert three == one == Speed(step_s=3.0, rest_s=4.0)
+
+
+def test_drafts_do_not_make_the_next_estimate_longer(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each draw takes a second a step and ten to decode, on a clock of the test's own."""
+    clock = [0.0]
+    monkeypatch.setattr("musicgen_ldm.ui.engine.time.perf_counter", lambda: clock[0])
+    model = engine.ready_model()
+    draw = model.draw
+
+    def timed(*given: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
+        def told(progress: Any) -> None:
+            clock[0] += 1
+            on_progress(progress)
+
+        waveform = draw(*given, on_progress=told, **named)
+        clock[0] += 10
+        return waveform
+
+    monkeypatch.setattr(model, "draw", timed)
+    for candidates in (1, 3):
+        sampling = FAST | {"candidates": candidates}
+        list(engine.render(request(sampling=sampling), "me", threading.Event()))
+        assert engine.estimate_s(request(sampling=FAST)) == pytest.approx(12)
 
 
 def test_lengths_of_files_are_limited_too(engine: Engine, tmp_path: Path) -> None:
