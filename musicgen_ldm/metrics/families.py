@@ -161,7 +161,11 @@ def _music_qa(
     text = dict(zip(sentences, embedder.text(sentences), strict=True)) if sentences else {}
     ids = [gen.prompt_ids[row] for row in rows]
     scores = music_qa.evaluate(asked, gen.vectors[list(rows)], text, ids)
-    return {name: result(e, n_gen=len(rows), n_ref=len(asked)) for name, e in scores.items()}
+    found = {}
+    for name, estimate in scores.items():
+        own = [q.clip for q in asked if name in ("music_qa", f"music_qa_{q.attribute}")]
+        found[name] = result(estimate, n_gen=len(set(own)), n_ref=len(own))
+    return found
 
 
 def explain_missing(

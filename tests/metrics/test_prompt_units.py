@@ -119,3 +119,7 @@ def test_an_evaluation_counts_prompts(evaluated):
     for name in ("precision", "silent_share.v1"):
         assert thrice[name].ci95 == pytest.approx(once[name].ci95, abs=0.05)
     assert once["clap_ceiling"].n_ref == thrice["clap_ceiling"].n_ref == 12
+    asked = {name: (m.n_gen, m.n_ref) for name, m in once.items() if name.startswith("music_qa")}
+    assert asked == {
+        "music_qa": (12, 17), "music_qa_genre": (12, 12), "music_qa_instrument": (5, 5),
+    }  # fmt: skip
