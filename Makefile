@@ -76,7 +76,8 @@ $(VENV)/.base: constraints/known-good.txt $(PACKAGING)
 
 $(VENV)/.demo: constraints/known-good.txt $(PACKAGING)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip $(INSTALL) -c $< -e ".[demo]"
+	$(VENV)/bin/pip $(INSTALL) -c $< -e ".[demo,corpus]"
+	$(VENV)/bin/pip $(INSTALL) -c $< $(SAMPLER)
 	@touch $@
 
 $(VENV)/.browser: constraints/known-good.txt $(PACKAGING)

@@ -17,8 +17,11 @@ from musicgen_ldm.config.novelty import NUM_NEIGHBOURS, Threshold
 from musicgen_ldm.errors import MusicGenError, RequestError
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.engine import Engine
+from musicgen_ldm.ui.served import plain
 
 COMPOSE_S = 120  # longest wait for a clip of the corpus
+CORPUS = "musicgen_ldm corpus "  # begins the source of its clips; those of a pair have no seed
+INSTALL = re.compile(r"`(?:pip|apt) install [^`]+`")
 GENRE = re.compile(r"[a-z0-9-]+")  # a name, never a file
 
 
@@ -60,7 +63,7 @@ class NoveltyPanel:
                     known.get(neighbour["id"], neighbour), self.engine.config.train_audio
                 )
             except MusicGenError as error:
-                missing.append(f"- {error}")
+                missing.append(f"- {plain(error)}")
                 continue
             samples = (np.clip(sound.samples.T, -1, 1) * 32_767).astype(np.int16)
             label = f"{neighbour['similarity']:.2f}: {caption(neighbour)}"
@@ -120,6 +123,8 @@ def training_clip(entry: Mapping[str, Any], folder: Path) -> Waveform:
         return read_audio(path, start_s=entry["start_s"], duration_s=entry["duration_s"])
     if "seed" in entry and GENRE.fullmatch(entry["genre"]):
         return _composed(int(entry["seed"]), entry["genre"], entry["split"])
+    if "seed" not in entry and str(entry["source"]).startswith(CORPUS):
+        raise RequestError(texts.HALF_OF_A_PAIR.format(id=entry["id"], folder=folder))
     raise RequestError(texts.NO_TRAINING_AUDIO.format(id=entry["id"], folder=folder))
 
 
@@ -134,5 +139,12 @@ def _composed(seed: int, genre: str, split: str) -> Waveform:
         except (subprocess.SubprocessError, OSError) as error:
             said = getattr(error, "stderr", None) or str(error)
             reason = str(said).strip().splitlines()[-1].removeprefix("error: ")
-            raise RequestError(texts.NOT_COMPOSED.format(genre=genre, reason=reason)) from error
+            raise RequestError(_why(genre, reason)) from error
         return read_audio(path)
+
+
+def _why(genre: str, reason: str) -> str:
+    """A sentence for who looks at the page, not for who ran the command that failed."""
+    if commands := INSTALL.findall(reason):
+        return texts.NOT_INSTALLED.format(genre=genre, commands=", ".join(commands))
+    return texts.NOT_COMPOSED.format(genre=genre, reason=reason)

@@ -104,7 +104,14 @@ NOVELTY_HEAD = "| similarity | training clip | licence | by |\n|---|---|---|---|
 LISTEN = "Listen to the nearest training clips"
 FETCHING = "Fetching {id}…"
 NO_TRAINING_AUDIO = "The sound of {id} is not on this machine: {folder} does not hold its file."
+HALF_OF_A_PAIR = (
+    "{id} is half of a pair that was composed together, and cannot be composed again by itself; "
+    "its file is not in {folder}."
+)
 NOT_COMPOSED = "The {genre} piece cannot be composed again here: {reason}"
+NOT_INSTALLED = (
+    "The {genre} piece is composed again here as soon as who runs this page has run {commands}."
+)
 
 SOURCE = "Your sound"
 BLEND, BLEND_HINT = "Second idea", "empty: your sound, where it is used as a prompt"

@@ -66,6 +66,13 @@ def test_no_module_needs_torchaudio():
     ]
 
 
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+def test_the_demo_comes_with_what_plays_its_training_clips(name):
+    text = (ROOT / name).read_text()
+    assert '".[demo,corpus]"' in text
+    assert "--no-deps tinysoundfont" in text
+
+
 def test_every_data_file_is_packaged():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

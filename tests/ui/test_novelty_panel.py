@@ -1,5 +1,6 @@
 """Does a take copy: the threshold, the verdict, and the sound of the nearest training clips."""
 
+import json
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,6 +20,7 @@ from musicgen_ldm.ui.engine import Engine
 from musicgen_ldm.ui.novelty import NoveltyPanel, training_clip, verdict
 
 RATE = 16_000
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 FAST = {"sampler": "dpm++", "steps": 1, "guidance": 1.0}
 # Sounds of random weights may have no pitch.
 pytestmark = pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
@@ -77,6 +79,29 @@ def test_no_other_file_of_the_machine_is_played(clip: dict[str, Any], tmp_path: 
 def test_a_piece_that_cannot_be_composed_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no-such piece cannot be composed again here: no genre"):
         training_clip(entry("c", seed=1, genre="no-such", split="train"), tmp_path)
+
+
+def test_what_is_missing_for_a_piece_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an environment without the sampler."""
+    (tmp_path / "tinysoundfont.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RequestError) as refused:
+        training_clip(entry("c", seed=1, genre="bossa-nova", split="train"), tmp_path)
+    assert str(refused.value) == (
+        "The bossa-nova piece is composed again here as soon as who runs this page has run "
+        "`pip install --no-deps tinysoundfont`."
+    )
+
+
+def test_half_of_a_pair_says_why_it_is_not_composed(tmp_path: Path) -> None:
+    """Of 5,250 clips that the embedded checkpoint knows 421 are of pairs and have no seed."""
+    rows = (CHECKPOINTS / "pocket" / "novelty" / "shard-000000.jsonl").read_text().splitlines()
+    bare = [clip for clip in map(json.loads, rows) if "seed" not in clip]
+    assert {clip["id"][-2:] for clip in bare} == {"-a", "-b"}
+    with pytest.raises(RequestError, match=r"-[ab] is half of a pair that was composed together"):
+        training_clip(bare[0], tmp_path)
 
 
 @pytest.mark.slow
