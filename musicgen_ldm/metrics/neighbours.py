@@ -293,7 +293,8 @@ def add_second_opinions(found: Novelty, root: Path | None, rng: np.random.Genera
         reason = "no training audio to listen to; give --train-audio"
         found.metrics |= {f"{name}_aligned": refused(reason) for name in names}
         return
-    flagged = sum(clip.nearest > min(novelty.THRESHOLDS.values()) for clip in found.clips)
+    thresholds = [metric.details.get("threshold", 1.0) for metric in found.metrics.values()]
+    flagged = sum(clip.nearest > min(thresholds) for clip in found.clips)
     ranked = sorted(found.clips, key=lambda clip: -clip.nearest)
     ranked = ranked[: max(flagged, SECOND_OPINIONS)]
     for clip in ranked:

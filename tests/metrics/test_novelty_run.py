@@ -14,14 +14,18 @@ import pytest
 import soundfile
 from synthetic_music import RATE, melody, write_folder
 
-from musicgen_ldm.bank import Bank
+from musicgen_ldm.bank import Bank, build
 from musicgen_ldm.cli import evaluate as evaluate_verb
 from musicgen_ldm.cli import novelty as novelty_verb
+from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import MetricError, OutputError, RequestError
-from musicgen_ldm.metrics import plots, report
-from musicgen_ldm.metrics.analysis import file_hash
+from musicgen_ldm.metrics import banking, neighbours, plots, report
+from musicgen_ldm.metrics.analysis import analyse, file_hash
+from musicgen_ldm.metrics.clips import open_source
 from musicgen_ldm.metrics.compare import compare
+from musicgen_ldm.metrics.embedders import load_embedder
+from musicgen_ldm.metrics.presets import V1
 from musicgen_ldm.metrics.scoring import MIN_PAIRS
 from musicgen_ldm.parallel import Workers
 
@@ -137,6 +141,26 @@ def test_a_threshold_that_style_alone_exceeds_is_marked(novelty, tmp_path):
     assert own["details"]["threshold"] > 0.95
     assert own["warnings"] == []
     assert metrics["train_train@calibrated.logmel.v1"]["value"] < 0.3
+
+
+def test_every_clip_above_the_lowest_threshold_is_aligned(cache, workers, tmp_path, monkeypatch):
+    """The bank's own threshold may be lower than the published ones."""
+    monkeypatch.setattr(neighbours, "SECOND_OPINIONS", 2)
+    write_folder(tmp_path / "train", {f"t{i}": melody(i) for i in range(4)})
+    write_folder(tmp_path / "gen", {f"g{i}": melody(10 + i) for i in range(6)})
+    chroma, sources = [load_embedder("chroma")], {}
+    for name in ("gen", "train"):
+        source = open_source(tmp_path / name)
+        sources[name] = analyse(source.files, chroma, V1, cache, workers)[0]
+    rows = banking.rows(sources["train"], open_source(tmp_path / "train"), *chroma)
+    bank = build(tmp_path / "bank", rows, embedder="chroma", identity=chroma[0].identity,
+                 dim=chroma[0].dim)  # fmt: skip
+    limit = Threshold(0.3, is_calibrated=True)
+    monkeypatch.setattr(neighbours, "novelty_threshold", lambda *_: limit)
+    found = neighbours.measure_novelty(sources["gen"], bank, *chroma)
+    neighbours.add_second_opinions(found, tmp_path / "train", np.random.default_rng(0))
+    assert sum(clip.nearest > 0.9 for clip in found.clips) < 6
+    assert all(clip.opinion for clip in found.clips)
 
 
 def test_novelty_runs_are_paired_and_need_the_same_training_set(novelty, train, tmp_path):
