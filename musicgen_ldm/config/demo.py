@@ -53,7 +53,13 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the first request."""
-        self.credentials  # noqa: B018, raises
+        has_passwords = self.credentials is not None  # raises if one cannot be read
+        if self.mcp and has_passwords:
+            # Gradio lists the tools to whom has no password, and its own calls cannot log in.
+            raise ConfigError(
+                "--mcp has no login, so it does not go with --auth or --auth-file; leave it out, "
+                "or serve agents from a second demo on another --port without passwords"
+            )
         ranges = {
             "port": (1, 65_535), "max_seconds": (MIN_SECONDS * 2, MAX_SECONDS),
             "max_takes": (1, MAX_TAKES), "max_prompts": (1, 100_000), "max_upload_mb": (1, 100_000),

@@ -10,22 +10,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
+import mcp
 import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from mcp.client import streamable_http as http
 
 from musicgen_ldm.checkpoint import Checkpoint, save
 from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.config.generation import SamplingConfig
-from musicgen_ldm.errors import MissingExtraError
+from musicgen_ldm.errors import ConfigError, MissingExtraError
 from musicgen_ldm.provenance import verify
 from musicgen_ldm.ui.serve import QUIET_AT_THE_END, SHUTDOWN_S, Server, build_app
 
@@ -185,14 +186,21 @@ def test_ending_is_quick_and_says_nothing(
     assert caplog.records == []
 
 
-@pytest.mark.skipif(find_spec("mcp") is not None, reason="the extra is installed")
-def test_agents_need_an_extra(app_with: Callable[..., FastAPI]) -> None:
+def test_agents_need_an_extra(
+    app_with: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musicgen_ldm.ui.serve.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'musicgen-ldm\[mcp\]'"):
         app_with(mcp=True)
 
 
+def test_agents_and_passwords_are_refused_together(app_with: Callable[..., FastAPI]) -> None:
+    """Gradio would list the tools to everybody, and fail to call them for anybody."""
+    with pytest.raises(ConfigError, match="--mcp has no login"):
+        app_with(mcp=True, auth="musician:secret")
+
+
 def test_agents_find_one_tool(app_with: Callable[..., FastAPI]) -> None:
-    pytest.importorskip("mcp", reason="needs pip install .[mcp]")
     with TestClient(app_with(mcp=True)) as client:
         tools = client.get("/gradio_api/mcp/schema").json()
     assert [tool["name"] for tool in tools] == ["generate"]
@@ -201,9 +209,6 @@ def test_agents_find_one_tool(app_with: Callable[..., FastAPI]) -> None:
 
 
 def test_an_agent_gets_a_file_or_a_sentence(app_with: Callable[..., FastAPI]) -> None:
-    mcp = pytest.importorskip("mcp", reason="needs pip install .[mcp]")
-    http = pytest.importorskip("mcp.client.streamable_http")
-
     async def ask(address: str, prompt: str) -> Any:
         url = f"{address}/gradio_api/mcp/"
         async with (
