@@ -142,11 +142,12 @@ def measure(
     found = evaluation.evaluate(request, [embedder], cache, workers)
     evaluation.write(found, out, overwrite=True)
     training = open_source(manifest, "train")
-    bank = banking.cached_bank(training, embedder, cache, workers)
+    trained, _ = banking.embed_source(training, [embedder], cache, workers)
+    bank = banking.cached_bank(trained, training, embedder, cache)
     novelty = {}
     for name, folder in (("", sounds), (f"{HELD_OUT} ", reference)):
         source = open_source(folder)
-        clips = banking.embed_source(source, embedder, cache, workers, allow_unread=False)
+        clips, _ = banking.embed_source(source, [embedder], cache, workers)
         found_novelty = neighbours.measure_novelty(clips, bank, embedder).metrics
         novelty |= {f"{name}{key}": value for key, value in found_novelty.items()}
     scores = {name.split(".")[0]: value for name, value in found.metrics.items()}

@@ -16,6 +16,7 @@ from musicgen_ldm.cli.evaluate import (
 from musicgen_ldm.errors import MetricError
 
 if TYPE_CHECKING:
+    from musicgen_ldm.metrics.analysis import Analysis
     from musicgen_ldm.metrics.embedders import Embedder
     from musicgen_ldm.parallel import Workers
 
@@ -103,38 +104,41 @@ def _measure(args: argparse.Namespace) -> None:
     held = open_source(args.heldout, args.heldout_split) if args.heldout else None
     wanted = args.embedder or ((given.embedder,) if given else DEFAULT_EMBEDDERS)
     root = args.train_audio or (train.root if train else None)
-    found, embedders = [], load_embedders(wanted, args, workers)
-    for embedder in embedders:
-        options = {"allow_unread": args.allow_unread}
-        gen = banking.embed_source(gen_source, embedder, cache, workers, **options)
-        heldout = banking.embed_source(held, embedder, cache, workers, **options) if held else None
-        bank = given
-        if bank is None and train is not None:
-            bank = banking.cached_bank(train, embedder, cache, workers, **options)
-        assert bank is not None
-        if not workers.is_main:
-            continue
-        one = neighbours.measure_novelty(
-            gen,
-            bank,
-            embedder,
-            heldout=heldout,
-            device=chosen_device(args, workers),
-            seed=args.seed,
-        )
-        neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
-        found.append(one)
+    embedders = load_embedders(wanted, args, workers)
+    unread: list[str] = []
+
+    def heard(source: Source | None) -> "list[Analysis]":
+        if source is None:
+            return []
+        allowed = {"allow_unread": args.allow_unread}
+        clips, bad = banking.embed_source(source, embedders, cache, workers, **allowed)
+        unread.extend(entry.file.id for entry in bad)
+        return clips
+
+    gen, heldout, trained = heard(gen_source), heard(held), heard(train)
     if not workers.is_main:
         return
+    found = []
+    for embedder in embedders:
+        bank = given
+        if train is not None:
+            bank = banking.cached_bank(trained, train, embedder, cache)
+        assert bank is not None
+        options = {"heldout": heldout, "device": chosen_device(args, workers), "seed": args.seed}
+        one = neighbours.measure_novelty(gen, bank, embedder, **options)
+        neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
+        found.append(one)
+    codes = {code for one in found for metric in one.metrics.values() for code in metric.warnings}
     summary = {
-        "n_gen": len(gen_source.files),
+        "n_gen": len(gen),
         "n_train": found[0].metrics["exact_copies"].n_ref,
-        "n_heldout": len(held.files) if held else 0,
+        "n_heldout": len(heldout),
         "train_sha256": identify(sorted(banking.trained_files(args.train))),
-        "heldout_sha256": heldout and identify(sorted(clip.sha256 for clip in heldout)),
+        "heldout_sha256": identify(sorted(c.sha256 for c in heldout)) if heldout else None,
+        "unread": unread or None,
         "seed": args.seed,
         "embedders": {e.name: {"identity": e.identity, "dim": e.dim} for e in embedders},
-        "warnings": sorted({c for one in found for m in one.metrics.values() for c in m.warnings}),
+        "warnings": sorted(codes | ({"UNREAD_FILES"} if unread else set())),
     }
     record = write_novelty(found, summary, args.out, root, overwrite=args.overwrite)
     print(report.table(record["metrics"]))
@@ -178,8 +182,8 @@ def _extend(args: argparse.Namespace) -> None:
     embedder, workers = _embedder(args, bank.embedder)
     check_bank(bank, embedder)
     source = open_source(args.source, args.split)
-    clips = banking.embed_source(
-        source, embedder, open_cache(args), workers, allow_unread=args.allow_unread
+    clips, _ = banking.embed_source(
+        source, [embedder], open_cache(args), workers, allow_unread=args.allow_unread
     )
     before = len(bank)
     bank = banks.extend(bank, banking.rows(clips, source, embedder))
@@ -204,8 +208,8 @@ def _query(args: argparse.Namespace) -> None:
     check_bank(bank, embedder)
     files = [AudioFile(str(path), path) for path in args.files]
     source = Source(files, {}, Path())
-    clips = banking.embed_source(
-        source, embedder, open_cache(args), workers, allow_unread=args.allow_unread
+    clips, _ = banking.embed_source(
+        source, [embedder], open_cache(args), workers, allow_unread=args.allow_unread
     )
     for found in nearest_clips(clips, bank, embedder, device=chosen_device(args, workers)):
         neighbours = [{"similarity": n.similarity, **n.entry} for n in found.neighbours[: args.k]]

@@ -11,7 +11,7 @@ import numpy as np
 from musicgen_ldm import bank as banks
 from musicgen_ldm.bank import Bank
 from musicgen_ldm.bank.reader import INDEX_FILE
-from musicgen_ldm.metrics.analysis import Analysis, analyse, file_hash, refuse_unread
+from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash, refuse_unread
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.clips import Source, open_source
@@ -44,16 +44,21 @@ def trained_files(path: Path) -> set[str]:
 
 
 def embed_source(
-    source: Source, embedder: Embedder, cache: Cache, workers: Workers, *, allow_unread: bool
-) -> list[Analysis]:
-    """Analyse a source with one embedder.
+    source: Source,
+    embedders: Sequence[Embedder],
+    cache: Cache,
+    workers: Workers,
+    *,
+    allow_unread: bool = False,
+) -> tuple[list[Analysis], list[Unread]]:
+    """Analyse a source; each file is decoded once for all embedders.
 
     Raises:
         MetricError: If a file cannot be read and that is not allowed.
     """
-    clips, unread = analyse(source.files, [embedder], V1, cache, workers)
+    clips, unread = analyse(source.files, embedders, V1, cache, workers)
     refuse_unread(clips, unread, allowed=allow_unread)
-    return clips
+    return clips, unread
 
 
 def window_vectors(clip: Analysis, embedder: Embedder) -> Array:
@@ -109,7 +114,7 @@ def build_bank(
     overwrite: bool = False,
 ) -> Bank:
     """Embed a source and write its bank."""
-    clips = embed_source(source, embedder, cache, workers, allow_unread=allow_unread)
+    clips, _ = embed_source(source, [embedder], cache, workers, allow_unread=allow_unread)
     if workers.is_main:
         banks.build(
             folder,
@@ -124,15 +129,16 @@ def build_bank(
 
 
 def cached_bank(
-    source: Source,
-    embedder: Embedder,
-    cache: Cache,
-    workers: Workers,
-    *,
-    allow_unread: bool = False,
+    clips: Sequence[Analysis], source: Source, embedder: Embedder, cache: Cache
 ) -> Bank:
-    """The bank of a source, kept in the cache as long as files and embedder stay the same."""
-    clips = embed_source(source, embedder, cache, workers, allow_unread=allow_unread)
+    """The bank of a source, kept in the cache as long as files and embedder stay the same.
+
+    Args:
+        clips: What was heard of the source, with `embedder` among others.
+        source: What is known of the clips.
+        embedder: Of the bank.
+        cache: Where it is kept.
+    """
     content = sorted((clip.file.id, clip.sha256) for clip in clips)
     records = sorted((name, repr(record)) for name, record in source.records.items())
     name = identify(embedder.identity, content, records, str(source.root.resolve()))

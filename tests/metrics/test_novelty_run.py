@@ -14,13 +14,14 @@ import pytest
 import soundfile
 from synthetic_music import RATE, melody, write_folder
 
+from musicgen_ldm.audio import read_audio
 from musicgen_ldm.bank import Bank, build
 from musicgen_ldm.cli import evaluate as evaluate_verb
 from musicgen_ldm.cli import novelty as novelty_verb
 from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
 from musicgen_ldm.errors import MetricError, OutputError, RequestError
-from musicgen_ldm.metrics import banking, neighbours, plots, report
+from musicgen_ldm.metrics import analysis, banking, neighbours, plots, report
 from musicgen_ldm.metrics.analysis import analyse, file_hash
 from musicgen_ldm.metrics.clips import open_source
 from musicgen_ldm.metrics.compare import compare
@@ -191,6 +192,36 @@ def test_held_out_clips_that_were_trained_on_are_refused(novelty, train, audio, 
     novelty(*words, "--heldout-split", "test", "--out", tmp_path / "run")
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["metrics"]["heldout_train@90.chroma.v1"]["n_ref"] == 2
+
+
+def test_what_cannot_be_read_is_named_and_does_not_count(novelty, audio, tmp_path, capsys):
+    for name in ("gen", "ref"):
+        shutil.copytree(audio / name, tmp_path / name)
+        (tmp_path / name / f"broken {name}.wav").write_bytes(b"not audio")
+    words = ("--gen", tmp_path / "gen", "--train", audio / "noisy", "--heldout", tmp_path / "ref",
+             "--embedder", "chroma", "--out", tmp_path / "run")  # fmt: skip
+    with pytest.raises(MetricError, match=r"1 file\(s\) could not be read: .*broken gen.wav"):
+        novelty(*words)
+    novelty(*words, "--allow-unread")
+    summary = json.loads((tmp_path / "run" / "results.json").read_text())["summary"]
+    assert (summary["n_gen"], summary["n_heldout"]) == (12, 12)
+    assert summary["unread"] == ["broken gen", "broken ref"]
+    assert "UNREAD_FILES" in summary["warnings"]
+    assert "do not count (UNREAD_FILES)" in capsys.readouterr().err
+
+
+def test_each_file_is_decoded_once_for_all_embedders(train, audio, tmp_path, monkeypatch):
+    decoded = []
+
+    def counting(path, **options):
+        decoded.append((path, options["start_s"]))
+        return read_audio(path, **options)
+
+    monkeypatch.setattr(analysis, "read_audio", counting)
+    call(novelty_verb, "--gen", audio / "gen", "--train", train, "--heldout", audio / "ref",
+         "--embedder", "chroma,logmel", "--cache", tmp_path / "cache",
+         "--out", tmp_path / "run")  # fmt: skip
+    assert len(decoded) == len(set(decoded)) == 12 + 8 + 12
 
 
 def test_bank_verbs_build_extend_query_prune(novelty, train, tmp_path, capsys):
