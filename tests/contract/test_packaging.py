@@ -73,6 +73,13 @@ def test_the_demo_comes_with_what_plays_its_training_clips(name):
     assert "--no-deps tinysoundfont" in text
 
 
+def test_a_container_is_built_from_what_it_copies_and_nothing_else():
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    assert {line[1:] for line in lines if line[:1] == "!"} == set(" ".join(copied).split())
+
+
 def test_every_data_file_is_packaged():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
