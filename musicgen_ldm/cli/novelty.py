@@ -17,7 +17,9 @@ from musicgen_ldm.errors import MetricError
 
 if TYPE_CHECKING:
     from musicgen_ldm.metrics.analysis import Analysis
+    from musicgen_ldm.metrics.clips import AudioFile, Prompt
     from musicgen_ldm.metrics.embedders import Embedder
+    from musicgen_ldm.metrics.neighbours import Novelty
     from musicgen_ldm.parallel import Workers
 
 HELP = "find generated music that is close to the training set"
@@ -39,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train-audio", type=Path, metavar="DIR", help="where a bank's audio lies, for listening"
     )
+    parser.add_argument(
+        "--prompts", type=Path, metavar="JSONL",
+        help="for text fit by a CLAP (default: the records beside the files)",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for results and report")
     parser.add_argument(
         "--embedder", type=names, metavar="A,B",
@@ -91,6 +97,7 @@ def _measure(args: argparse.Namespace) -> None:
     from musicgen_ldm.bank import Bank
     from musicgen_ldm.metrics import banking, neighbours, report
     from musicgen_ldm.metrics.clips import Source, list_audio, open_source
+    from musicgen_ldm.metrics.embedders import TextEmbedder
     from musicgen_ldm.metrics.embedders.base import identify
     from musicgen_ldm.metrics.novelty_report import write_novelty
     from musicgen_ldm.metrics.results import refuse_overwriting
@@ -105,6 +112,7 @@ def _measure(args: argparse.Namespace) -> None:
     wanted = args.embedder or ((given.embedder,) if given else DEFAULT_EMBEDDERS)
     root = args.train_audio or (train.root if train else None)
     embedders = load_embedders(wanted, args, workers)
+    prompts = _prompts(args, gen_source.files, embedders)
     unread: list[str] = []
 
     def heard(source: Source | None) -> "list[Analysis]":
@@ -126,23 +134,48 @@ def _measure(args: argparse.Namespace) -> None:
         assert bank is not None
         options = {"heldout": heldout, "device": chosen_device(args, workers), "seed": args.seed}
         one = neighbours.measure_novelty(gen, bank, embedder, **options)
+        if isinstance(embedder, TextEmbedder):
+            neighbours.add_text_fit(one, gen, prompts, embedder)
         neighbours.add_second_opinions(one, root, np.random.default_rng(args.seed))
         found.append(one)
-    codes = {code for one in found for metric in one.metrics.values() for code in metric.warnings}
     summary = {
         "n_gen": len(gen),
         "n_train": found[0].metrics["exact_copies"].n_ref,
         "n_heldout": len(heldout),
+        "n_prompts": len(prompts),
         "train_sha256": identify(sorted(banking.trained_files(args.train))),
         "heldout_sha256": identify(sorted(c.sha256 for c in heldout)) if heldout else None,
         "unread": unread or None,
         "seed": args.seed,
         "embedders": {e.name: {"identity": e.identity, "dim": e.dim} for e in embedders},
-        "warnings": sorted(codes | ({"UNREAD_FILES"} if unread else set())),
+        "warnings": _warnings(found, unread, set(prompts) - {c.file.prompt_id for c in gen}),
     }
     record = write_novelty(found, summary, args.out, root, overwrite=args.overwrite)
     print(report.table(record["metrics"]))
     print_warnings(summary["warnings"])
+
+
+def _warnings(found: "list[Novelty]", unread: list[str], unheard: set[str]) -> list[str]:
+    """Codes of the metrics and of the set as a whole, sorted."""
+    codes = {code for one in found for metric in one.metrics.values() for code in metric.warnings}
+    present = {"UNREAD_FILES": unread, "UNHEARD_PROMPTS": unheard}
+    return sorted(codes | {code for code, names in present.items() if names})
+
+
+def _prompts(
+    args: argparse.Namespace, files: "list[AudioFile]", embedders: "list[Embedder]"
+) -> "dict[str, Prompt]":
+    """What the clips were asked to be, by prompt id, if an embedder reads sentences."""
+    from musicgen_ldm.metrics.clips import check_prompts, read_prompts, recorded_prompts
+    from musicgen_ldm.metrics.embedders import TextEmbedder
+
+    if not any(isinstance(embedder, TextEmbedder) for embedder in embedders):
+        if args.prompts:
+            raise MetricError("--prompts needs a CLAP that reads them; add clap-NAME to --embedder")
+        return {}
+    prompts = read_prompts(args.prompts) if args.prompts else recorded_prompts(files)
+    check_prompts(files, prompts, args.prompts, allow_missing=args.allow_missing)
+    return prompts
 
 
 def _embedder(args: argparse.Namespace, default: str) -> "tuple[Embedder, Workers]":

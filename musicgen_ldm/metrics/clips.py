@@ -7,7 +7,7 @@ and its reference.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -291,6 +291,34 @@ def recorded_prompts(files: list[AudioFile]) -> dict[str, Prompt]:
         if request and request.get("prompt"):
             prompts[file.prompt_id] = parse_prompt(request)
     return prompts
+
+
+def check_prompts(
+    files: Sequence[AudioFile],
+    prompts: Mapping[str, Prompt],
+    path: Path | None,
+    *,
+    allow_missing: bool,
+) -> None:
+    """Refuse clips without a prompt before anything is computed.
+
+    Args:
+        files: Generated.
+        prompts: By prompt id.
+        path: Of the prompts file; None where they come from records.
+        allow_missing: Leave unpaired clips out instead of refusing.
+
+    Raises:
+        PairingError: If some clips have no prompt and that is not allowed, or the file has none
+            for any.
+    """
+    ids = [file.prompt_id for file in files]
+    paired = check_pairs("prompt", ids, set(prompts), allow_missing=allow_missing)
+    if path and not paired:
+        raise PairingError(
+            f"{path}: names none of the clips ({ids[0]}, …); an id is a file's path inside the "
+            "folder without suffix and take"
+        )
 
 
 def reference_id(

@@ -1,6 +1,6 @@
 """The `evaluate` verb as a function: two folders and prompts in, a folder of results out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ from musicgen_ldm.metrics.analysis import Analysis, Unread, analyse, file_hash, 
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.clips import (
     AudioFile,
-    PairingError,
-    Prompt,
-    check_pairs,
+    check_prompts,
     list_audio,
     open_source,
     read_prompts,
@@ -59,7 +57,7 @@ def evaluate(
     trained = _trained_files(request, embedders)
     prompts = read_prompts(request.prompts) if request.prompts else recorded_prompts(gen_files)
     if set(NEEDS_PROMPTS) & set(request.metrics):
-        _check_prompts(request, gen_files, prompts)
+        check_prompts(gen_files, prompts, request.prompts, allow_missing=request.allow_missing)
     asking = judging.music_prompts(prompts) if "obedience" in request.metrics else []
     # The floor needs every generated clip, the ceiling only the partners of asking prompts.
     music_ids = {file.id for file in gen_files} if asking else set()
@@ -140,19 +138,6 @@ def _trained_files(
     banks = (e.trained_on for e in embedders if isinstance(e, Clap))
     train = request.train or next(filter(None, banks), None)
     return None if train is None else frozenset(banking.trained_files(train))
-
-
-def _check_prompts(
-    request: EvaluationRequest, files: Sequence[AudioFile], prompts: Mapping[str, Prompt]
-) -> None:
-    """Refuse clips without a prompt before anything is computed."""
-    ids = [file.prompt_id for file in files]
-    paired = check_pairs("prompt", ids, set(prompts), allow_missing=request.allow_missing)
-    if request.prompts and not paired:
-        raise PairingError(
-            f"{request.prompts}: names none of the clips in {request.gen} ({ids[0]}, …); "
-            "an id is a file's path inside the folder without suffix and take"
-        )
 
 
 def _signal_row(clip: Analysis) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from musicgen_ldm.errors import MetricError
 from musicgen_ldm.metrics import health, music_qa, scoring
 from musicgen_ldm.metrics.analysis import feature_identity
+from musicgen_ldm.metrics.checks import Array
 from musicgen_ldm.metrics.clips import Prompt, check_pairs, reference_id
 from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder
 from musicgen_ldm.metrics.moments import GroupedMoments, load_moments
@@ -19,6 +20,8 @@ from musicgen_ldm.metrics.request import (
 )
 from musicgen_ldm.metrics.results import Results, refused, result
 from musicgen_ldm.metrics.scoring import Embedded, guarded
+
+NO_PROMPTS = "no prompts; give --prompts, or generate with records"
 
 
 def score_embedder(evaluation: Evaluation, embedder: Embedder, request: EvaluationRequest) -> None:
@@ -129,12 +132,7 @@ def _text(
     request: EvaluationRequest,
 ) -> Results:
     prompts = evaluation.prompts
-    rows = [row for row, name in enumerate(gen.prompt_ids) if name in prompts]
-    if not rows:
-        raise MetricError("no generated clip shares an id with a prompt; text scores are paired")
-    sentences = sorted({prompts[gen.prompt_ids[row]].text for row in rows})
-    vector = dict(zip(sentences, embedder.text(sentences).astype(np.float64), strict=True))
-    text = np.stack([vector[prompts[gen.prompt_ids[row]].text] for row in rows])
+    rows, text = prompt_vectors(prompts, gen, embedder)
     real = None
     if ref is not None:
         row_of = _rows_of_prompts(prompts, gen, ref)
@@ -146,6 +144,22 @@ def _text(
     return found | guarded(
         ["music_qa"], lambda: _music_qa(evaluation, embedder, gen, rows, request)
     )
+
+
+def prompt_vectors(
+    prompts: Mapping[str, Prompt], gen: Embedded, embedder: TextEmbedder
+) -> tuple[list[int], Array]:
+    """Rows of the clips that have a prompt, and its embedding for each, (len(rows), D).
+
+    Raises:
+        MetricError: If no clip has one.
+    """
+    rows = [row for row, name in enumerate(gen.prompt_ids) if name in prompts]
+    if not rows:
+        raise MetricError("no generated clip shares an id with a prompt; text scores are paired")
+    sentences = sorted({prompts[gen.prompt_ids[row]].text for row in rows})
+    vector = dict(zip(sentences, embedder.text(sentences).astype(np.float64), strict=True))
+    return rows, np.stack([vector[prompts[gen.prompt_ids[row]].text] for row in rows])
 
 
 def _music_qa(
@@ -176,11 +190,10 @@ def explain_missing(
     has_text = any(isinstance(embedder, TextEmbedder) for embedder in embedders)
     no_classifier = "no embedder with class logits; add ast, panns, passt or tagger"
     no_text = "no CLAP among the embedders; add clap-NAME"
-    no_prompts = "no prompts; give --prompts, or generate with records"
     reasons = {
         "is": None if has_logits else no_classifier,
         "kl": None if has_logits else no_classifier,
-        "clap": no_text if not has_text else None if evaluation.prompts else no_prompts,
+        "clap": no_text if not has_text else None if evaluation.prompts else NO_PROMPTS,
     }
     for family, reason in reasons.items():
         if family in request.metrics and reason:

@@ -1,6 +1,6 @@
 """The `novelty` verb as a function: generated folder and bank in, ratios and neighbours out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,13 +19,14 @@ from musicgen_ldm.bank import (
 )
 from musicgen_ldm.config.novelty import Threshold
 from musicgen_ldm.errors import AudioError, MetricError
-from musicgen_ldm.metrics import alignment, novelty
+from musicgen_ldm.metrics import alignment, families, novelty
 from musicgen_ldm.metrics.analysis import Analysis
 from musicgen_ldm.metrics.banking import window_vectors
 from musicgen_ldm.metrics.checks import Array, IntArray
-from musicgen_ldm.metrics.embedders import Embedder, window_starts
+from musicgen_ldm.metrics.clips import Prompt
+from musicgen_ldm.metrics.embedders import Embedder, TextEmbedder, window_starts
 from musicgen_ldm.metrics.results import Result, Results, refused, result
-from musicgen_ldm.metrics.scoring import pair_warnings
+from musicgen_ldm.metrics.scoring import embedded, pair_warnings, score_text
 from musicgen_ldm.metrics.statistics import share_estimate
 
 NUM_NEIGHBOURS = 5  # in the table, of different clips
@@ -84,6 +85,7 @@ class Novelty:
         curves: Survival curves by name, over `novelty.CURVE`.
         clips: By generated clip.
         null_opinion: 95 % quantile of each alignment over unrelated pairs.
+        text_fit: Cosine with its prompt by clip id, where a CLAP hears and a prompt is known.
     """
 
     embedder: str
@@ -92,6 +94,7 @@ class Novelty:
     curves: dict[str, list[float]]
     clips: list[ClipNovelty]
     null_opinion: dict[str, float] = field(default_factory=dict)
+    text_fit: dict[str, float] = field(default_factory=dict)
 
 
 def check_bank(bank: Bank, embedder: Embedder) -> None:
@@ -278,6 +281,27 @@ def _stretch(tracks: IntArray, row: int, num_windows: int) -> list[int]:
     while last - first < num_windows and first > 0 and tracks[first - 1] == tracks[row]:
         first -= 1
     return list(range(first, last))
+
+
+def add_text_fit(
+    found: Novelty, gen: Sequence[Analysis], prompts: Mapping[str, Prompt], embedder: TextEmbedder
+) -> None:
+    """Text-audio similarity of the clips, which the paper's table holds beside the ratios.
+
+    Args:
+        found: Gains `text_fit` and, first of its metrics, `clap`.
+        gen: Generated clips, analysed with `embedder`.
+        prompts: By prompt id; none gives a null.
+        embedder: A CLAP.
+    """
+    if not prompts:
+        found.metrics = {"clap": refused(families.NO_PROMPTS), **found.metrics}
+        return
+    heard = embedded(gen, embedder)
+    rows, text = families.prompt_vectors(prompts, heard, embedder)
+    scores, by_clip = score_text(heard, rows, text, None)
+    found.metrics = {"clap": scores["clap"], **found.metrics}
+    found.text_fit = dict(zip([heard.ids[row] for row in rows], by_clip["clap"], strict=True))
 
 
 def add_second_opinions(found: Novelty, root: Path | None, rng: np.random.Generator) -> None:

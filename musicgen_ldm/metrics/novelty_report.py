@@ -90,6 +90,8 @@ def _rows(found: Sequence[Novelty]) -> list[dict[str, Any]]:
         for clip in one.clips:
             row = rows.setdefault(clip.clip.file.id, {"id": clip.clip.file.id})
             row["is_exact_copy"] = clip.is_exact_copy
+            if clip.clip.file.id in one.text_fit:
+                row[f"clap.{one.embedder}"] = one.text_fit[clip.clip.file.id]
             row[f"nearest.{one.embedder}"] = clip.nearest
             for name, details in ratios.items():
                 if details:

@@ -27,8 +27,10 @@ from musicgen_ldm.metrics.clips import open_source
 from musicgen_ldm.metrics.compare import compare
 from musicgen_ldm.metrics.embedders import load_embedder
 from musicgen_ldm.metrics.presets import V1
+from musicgen_ldm.metrics.results import read_table
 from musicgen_ldm.metrics.scoring import MIN_PAIRS
 from musicgen_ldm.parallel import Workers
+from musicgen_ldm.provenance.record import complete_record, to_json
 
 
 def call(verb, *words):
@@ -192,6 +194,54 @@ def test_held_out_clips_that_were_trained_on_are_refused(novelty, train, audio, 
     novelty(*words, "--heldout-split", "test", "--out", tmp_path / "run")
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["metrics"]["heldout_train@90.chroma.v1"]["n_ref"] == 2
+
+
+def test_a_clap_also_tells_text_fit_as_evaluate_does(novelty, cache, audio, tmp_path, tiny_folder):
+    """The paper's table has text-audio similarity beside the ratios: one page holds both."""
+    words = ("--gen", audio / "gen", "--embedder", f"clap:{tiny_folder}")
+    prompts = ("--prompts", audio / "prompts.jsonl")
+    search = (*words, "--train", audio / "ref")
+    call(evaluate_verb, *words, *prompts, "--metrics", "clap", "--cache", cache.root,
+         "--out", tmp_path / "evaluation")  # fmt: skip
+    novelty(*search, *prompts, "--out", tmp_path / "run")
+    theirs, record = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("evaluation", "run")
+    )
+    name = f"clap.clap-{tiny_folder.name}"
+    assert next(iter(record["metrics"])) == f"{name}.v1"
+    fit = record["metrics"][f"{name}.v1"]
+    assert fit == theirs["metrics"][f"{name}.v1"]
+    assert fit["ci95"][0] < fit["value"] < fit["ci95"][1]
+    assert fit["details"]["shuffled_floor"] is not None
+    columns = [
+        [row[name] for row in read_table(tmp_path / folder / "per_clip.csv")]
+        for folder in ("evaluation", "run")
+    ]
+    assert columns[0] == columns[1]
+    assert f"{name}.v1" in (tmp_path / "run" / "report.html").read_text()
+
+    novelty(*search, "--out", tmp_path / "without")
+    record = json.loads((tmp_path / "without" / "results.json").read_text())
+    assert "give --prompts" in record["metrics"][f"{name}.v1"]["reason"]
+    gen = shutil.copytree(audio / "gen", tmp_path / "recorded")
+    for i in range(12):
+        request = {"request": {"prompt": f"melody number {i}"}}
+        text = to_json(complete_record(request, {}, mark=False))
+        (gen / f"clip{i:02d}.json").write_text(text)
+    search = ("--gen", gen, *search[2:])
+    novelty(*search, "--out", tmp_path / "from records")
+    record = json.loads((tmp_path / "from records" / "results.json").read_text())
+    assert record["metrics"][f"{name}.v1"] == fit
+    (gen / "clip00.json").unlink()
+    with pytest.raises(MetricError, match=r"1 of 12 generated ids have no prompt \(clip00\)"):
+        novelty(*search, "--out", tmp_path / "torn")
+    (gen / "clip01.wav").unlink()
+    novelty(*search, *prompts, "--out", tmp_path / "unheard")
+    record = json.loads((tmp_path / "unheard" / "results.json").read_text())
+    assert "UNHEARD_PROMPTS" in record["summary"]["warnings"]
+    with pytest.raises(MetricError, match="--prompts needs a CLAP"):
+        novelty("--gen", gen, "--train", audio / "ref", "--embedder", "chroma", *prompts,
+                "--out", tmp_path / "deaf")  # fmt: skip
 
 
 def test_what_cannot_be_read_is_named_and_does_not_count(novelty, audio, tmp_path, capsys):
