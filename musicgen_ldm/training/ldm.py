@@ -137,10 +137,13 @@ class LdmTask:
         """The denoiser without its distributed wrapper."""
         return cast(UNet2DConditionModel, unwrapped(self.models["unet"]))
 
-    def optimizers(self) -> dict[str, Optimization]:
-        """One optimizer over what is not frozen, after the condition's projection is whitened."""
+    def start_from_data(self) -> None:
+        """Whiten the condition's projection, if so configured."""
         if self.config.condition.whitening is not None:
             whiten_condition(self._unet, self._conditions(), self.config.condition.whitening)
+
+    def optimizers(self) -> dict[str, Optimization]:
+        """One optimizer over what is not frozen."""
         trained = (p for p in self.models["unet"].parameters() if p.requires_grad)
         return {"unet": build_optimizer(trained, self.config.optim)}
 

@@ -49,7 +49,14 @@ from musicgen_ldm.training.run_folder import RunFolder
 from musicgen_ldm.training.schedule import lr_factor
 from musicgen_ldm.training.sharding import Shards, gathered
 from musicgen_ldm.training.state import Progress, gather_state, load_state, save_state
-from musicgen_ldm.training.task import Batch, Optimization, StepContext, Task, unwrapped
+from musicgen_ldm.training.task import (
+    Batch,
+    Optimization,
+    StartsFromData,
+    StepContext,
+    Task,
+    unwrapped,
+)
 
 FIXED_NOISE_SEED = 20230803  # of validation and samples, the same in every run
 
@@ -108,6 +115,8 @@ class Trainer:
                     use_cpu_kernels(model)
         for model in task.frozen.values():
             model.to(accelerator.device)
+        if isinstance(task, StartsFromData):
+            task.start_from_data()
         sharded = self.config.run.shard
         self.shards = Shards(task.models, accelerator.device) if sharded else None
         optimizations = task.optimizers()

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -111,6 +111,20 @@ class Task(Protocol):
         """Write component folders that stock diffusers / transformers classes load.
 
         Called with the averaged weights in place.
+        """
+        ...
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A task whose first weights are computed from its data by its frozen networks."""
+
+    def start_from_data(self) -> None:
+        """Set them.
+
+        The loop calls it once, with the frozen networks on their device and before it wraps or
+        shards the trained ones: a decomposition of data cannot be written into parted weights.
+        Every process calls it and must come to the same weights.
         """
         ...
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from processes import distributed, in_processes
+from safetensors.torch import load_file
 from tiny_music import write_tiny_music
 
 from musicgen_ldm.audio import Waveform
@@ -277,7 +279,7 @@ def test_batched_embeddings_equal_those_of_single_clips(make_config):
 def test_whitening_starts_from_the_conditions_that_training_shows(make_config):
     task = LdmTask(make_config(condition=ConditionConfig(source="mixed", whitening=1e-3)))
     assert task._conditions().shape == (8, task.clap.dim)
-    task.optimizers()
+    task.start_from_data()
     told = task.models["unet"].class_embedding(task._conditions())
     torch.testing.assert_close(told.mean(dim=0), torch.zeros(told.shape[1]), atol=1e-3, rtol=0)
     torch.testing.assert_close(told.std(), torch.tensor(1.0), atol=1e-2, rtol=0)
@@ -290,8 +292,35 @@ def test_a_whitened_run_resumes_with_the_weights_it_learned(make_config):
     whole = Trainer(config, lambda: LdmTask(config), resume=True)
     learned = whole.task.models["unet"].class_embedding.weight.detach()
     fresh = LdmTask(config)
-    fresh.optimizers()
+    fresh.start_from_data()
     assert not torch.equal(learned, fresh.models["unet"].class_embedding.weight)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_whitened_run_can_be_sharded(make_config, tmp_path):
+    """Its first projection is written before the weights are parted."""
+
+    def config(name, **run):
+        machine = {"device": "cpu", "log_every": 1, "valid_clips": 0, "trackers": ()}
+        return make_config(
+            condition=ConditionConfig(whitening=1e-3), batch_size=2, max_steps=2,
+            run=RunConfig(out=str(tmp_path / name), micro_batch=1, **machine, **run),
+        )  # fmt: skip
+
+    join = distributed()
+
+    def work(rank):
+        join(rank)
+        Trainer(config("two", shard=True), lambda: LdmTask(config("two"))).fit()
+
+    assert in_processes(work, 2) == [0, 0]
+    Trainer(config("one"), lambda: LdmTask(config("one"))).fit()
+    one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
+    assert [line["train/loss"] for line in one] == [line["train/loss"] for line in two]
+    weights = (load_file(tmp_path / f"{name}/checkpoints/step-00000002/unet.safetensors")
+               for name in ("one", "two"))  # fmt: skip
+    first, second = (state["class_embedding.weight"] for state in weights)
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
 
 
 def test_a_crop_is_a_stretch_of_the_latent(make_config):
