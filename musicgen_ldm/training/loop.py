@@ -9,8 +9,6 @@ stream (`data/sampler.py`). So a checkpoint needs no random state: a run that wa
 to the last bit, and two processes see what one process with twice the accumulation sees.
 """
 
-import importlib.util
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -35,9 +33,8 @@ from tqdm import tqdm
 
 from musicgen_ldm.checkpoint.quiet import quiet_libraries
 from musicgen_ldm.config.training import StageConfig
-from musicgen_ldm.configio import to_plain
 from musicgen_ldm.data.sampler import split_batch
-from musicgen_ldm.errors import ConfigError, MissingExtraError, NumericsError
+from musicgen_ldm.errors import ConfigError, NumericsError
 from musicgen_ldm.training.batches import Batches
 from musicgen_ldm.training.checkpoints import replace_folder
 from musicgen_ldm.training.cpu_kernels import use_cpu_kernels
@@ -57,6 +54,7 @@ from musicgen_ldm.training.task import (
     Task,
     unwrapped,
 )
+from musicgen_ldm.training.trackers import flat_config, installed_trackers, tracker_options
 
 FIXED_NOISE_SEED = 20230803  # of validation and samples, the same in every run
 
@@ -362,14 +360,10 @@ class Trainer:
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
 
     def _start_trackers(self) -> None:
-        flat = {k: v if isinstance(v, int | float | str) else str(v)
-                for k, v in to_plain(self.config).items()}  # fmt: skip
-        # Offline unless the user chose otherwise: no account is ever needed.
-        wandb = {"mode": os.environ.get("WANDB_MODE", "offline"), "dir": str(self.run.path)}
-        # A killed run may have logged steps that are taken again.
-        tensorboard = {"purge_step": self.step + 1} if self.step else {}
         self.accelerator.init_trackers(
-            "tracking", config=flat, init_kwargs={"wandb": wandb, "tensorboard": tensorboard}
+            "tracking",
+            config=flat_config(self.config),
+            init_kwargs=tracker_options(self.config.run, self.step),
         )
 
 
@@ -388,17 +382,9 @@ def _build_accelerator(config: StageConfig) -> Accelerator:
         mixed_precision="no" if config.run.precision == "fp32" else config.run.precision,
         dynamo_backend="inductor" if config.run.compile else None,
         gradient_accumulation_plugin=GradientAccumulationPlugin(sync_with_dataloader=False),
-        log_with=_installed_trackers(config) or None,
+        log_with=installed_trackers(config.run) or None,
         project_dir=config.run.out,
     )
-
-
-def _installed_trackers(config: StageConfig) -> list[str]:
-    """The chosen trackers; TensorBoard, the default, is left out where it is not installed."""
-    if "wandb" in config.run.trackers and importlib.util.find_spec("wandb") is None:
-        raise MissingExtraError("run.trackers names wandb, which is missing: pip install wandb")
-    has_tensorboard = importlib.util.find_spec("tensorboard") is not None
-    return [name for name in config.run.trackers if name != "tensorboard" or has_tensorboard]
 
 
 def _prefixed(split: str, metrics: Any) -> dict[str, Any]:
