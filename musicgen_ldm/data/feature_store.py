@@ -182,7 +182,8 @@ class FeatureCache:
 
     def _usable(self, indices: Sequence[int], label: str) -> Iterator[Features]:
         missing = sum(self.keys[index] not in self.store for index in indices)
-        for index in tqdm(indices, desc=label, disable=missing < SHARD_SIZE):
+        disable = True if missing < SHARD_SIZE else None  # None: drawn on a terminal only
+        for index in tqdm(indices, desc=label, disable=disable):
             try:
                 yield self[index]
             except MusicGenError as error:

@@ -160,7 +160,7 @@ class Trainer:
             total=self.config.max_steps,
             initial=self.step,
             desc=self.task.name,
-            disable=not self.accelerator.is_main_process,
+            disable=None if self.accelerator.is_main_process else True,  # None: on a terminal
         )
         with progress, self.stop.listening(), self.run.checkpoints.naming_full_disk():
             while self.step < self.config.max_steps and not self._should_stop():

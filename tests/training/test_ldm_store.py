@@ -1,7 +1,9 @@
 """The feature store: what was written comes back, nothing stale does, kills lose little."""
 
 import copy
+import io
 import pickle
+from contextlib import redirect_stderr
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +39,15 @@ def test_what_was_written_is_read_by_another_process_too(tmp_path):
             entry = reader.read(key)
             assert torch.equal(entry["a"], features(number)["a"])
             assert torch.equal(entry["b"], features(number)["b"])
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_drawn_on_a_terminal_only(tmp_path, terminal):
+    cache = FeatureCache(FeatureStore(tmp_path, {}), [f"clip{i}" for i in range(70)], features)
+    with redirect_stderr(io.StringIO()) as stderr:
+        stderr.isatty = lambda: terminal
+        cache.fill(range(70), "latents")
+    assert ("latents: 100%" in stderr.getvalue()) == terminal
 
 
 def test_another_identity_is_another_store(tmp_path):

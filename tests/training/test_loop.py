@@ -346,16 +346,21 @@ def full_disk(monkeypatch):
     empty()
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_drawn_on_a_terminal_only(tmp_path, terminal):
+    with redirect_stderr(io.StringIO()) as stderr:
+        stderr.isatty = lambda: terminal
+        train(tmp_path, max_steps=2)
+    assert ("toy: 100%" in stderr.getvalue()) == terminal
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, full_disk):
     config = toy_config(tmp_path, run={"log_every": 100, "valid_every": 100, "sample_every": 100})
     whole = train(tmp_path / "whole", run={"log_every": 100})
     trainer = Trainer(config, lambda: ToyTask(config))
     trainer.task.on_step = lambda index: full_disk.fill() if index == 5 else None
-    # pytest captures the progress bar in a file, which the limit would hit first on a slow machine.
-    with (
-        redirect_stderr(io.StringIO()),
-        pytest.raises(TrainingError, match=r"step 6 cannot be written .*step-00000003 is intact"),
-    ):
+    message = r"step 6 cannot be written .*step-00000003 is intact"
+    with pytest.raises(TrainingError, match=message):
         trainer.fit()
     full_disk.empty()
     assert [p.name for p in trainer.run.checkpoints.folder.iterdir()] == ["step-00000003"]
@@ -368,10 +373,7 @@ def test_a_disk_that_fills_between_checkpoints_says_how_to_go_on(tmp_path, full_
     config = toy_config(tmp_path, run={"log_every": 100, "valid_every": 100, "sample_every": 5})
     trainer = Trainer(config, lambda: ToyTask(config))
     trainer.task.on_step = lambda index: full_disk.fill() if index == 4 else None
-    with (
-        redirect_stderr(io.StringIO()),
-        pytest.raises(TrainingError, match=r"the disk is full; .*step-00000003.*--resume"),
-    ):
+    with pytest.raises(TrainingError, match=r"the disk is full; .*step-00000003.*--resume"):
         trainer.fit()
 
 

@@ -25,7 +25,7 @@ def wandb(monkeypatch):
     module.config = SimpleNamespace(values={})
     module.config.update = lambda values, allow_val_change: module.config.values.update(values)
 
-    def init(*, project, mode, dir):  # noqa: A002 - wandb's own name
+    def init(*, project, mode, dir):
         module.opened.append({"project": project, "mode": mode, "dir": dir})
         return SimpleNamespace(
             log=lambda values, step: module.logged.setdefault(step, {}).update(values),
