@@ -83,7 +83,13 @@ def build_history(
     )
     nothing = gr.Markdown(elem_id="history-nothing", visible=False)
     chosen = gr.State(None)
-    audio = gr.Audio(interactive=False, type="filepath", visible=False, label=texts.TAB_HISTORY)
+    audio = gr.Audio(
+        interactive=False,
+        type="filepath",
+        visible=False,
+        label=texts.TAB_HISTORY,
+        buttons=["download"],
+    )
     sentence = gr.Markdown()
     with gr.Row():
         work_on = gr.Button(texts.WORK_ON)

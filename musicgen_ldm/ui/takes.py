@@ -35,7 +35,12 @@ class TakesPanel:
         self.engine = visitors.engine
         self.status = gr.Markdown(elem_id=f"{name}-status", container=False)
         self.preview = gr.Image(
-            visible=False, show_label=False, interactive=False, **alt(texts.PREVIEW), height=128
+            visible=False,
+            show_label=False,
+            interactive=False,
+            **alt(texts.PREVIEW),
+            height=128,
+            buttons=[],
         )
         self.columns, self.audios, self.pictures, self.sentences = [], [], [], []
         with gr.Row():

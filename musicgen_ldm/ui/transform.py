@@ -67,7 +67,11 @@ def _form(visitors: Visitors) -> dict[str, Any]:
     limits = visitors.engine.config
     own: dict[str, Any] = {
         "source": gr.Audio(
-            label=texts.SOURCE, type="filepath", sources=["upload", "microphone"], elem_id="source"
+            label=texts.SOURCE,
+            type="filepath",
+            sources=["upload", "microphone"],
+            elem_id="source",
+            buttons=[],
         ),
         "mode": gr.Radio(MODES, value=texts.MODE_VARY, label=texts.MODE),
         "strength": gr.Slider(0, 1, 0.5, step=0.05, label=texts.STRENGTH, info=texts.STRENGTH_HINT),

@@ -1,8 +1,10 @@
 """What the page tells of the loaded checkpoint: prompts to start from, and its card."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from musicgen_ldm import MusicLDM
@@ -11,7 +13,7 @@ from musicgen_ldm.config.demo import DemoConfig
 from musicgen_ldm.ui import texts
 from musicgen_ldm.ui.about import card
 from musicgen_ldm.ui.engine import Engine
-from musicgen_ldm.ui.page import examples
+from musicgen_ldm.ui.page import build_page, examples
 
 CARD = """---
 license: cc0-1.0
@@ -51,3 +53,13 @@ def test_the_card_is_shown_without_asking_other_servers(
     assert "[The licence](https://example.org)" in shown
     assert "![" not in shown
     assert "<img" not in shown
+
+
+def test_no_button_gives_music_to_a_public_site(engine: Engine, built: Callable) -> None:
+    """Gradio's players and pictures can be shared on its maker's site unless told otherwise."""
+    page = built(lambda: build_page(engine))
+    # An old gradio takes a picture without buttons for one with its default ones.
+    kinds = (gr.Audio, gr.Image) if gr.Image(buttons=[]).buttons == [] else (gr.Audio,)
+    shown = [block for block in page.blocks.values() if isinstance(block, kinds)]
+    assert len(shown) > 10
+    assert [b.label for b in shown if b.buttons is None or "share" in b.buttons] == []
