@@ -149,7 +149,7 @@ class LdmTask:
 
     def _conditions(self) -> Tensor:
         """Conditions (n, D) of training clips, as `step` draws them."""
-        with full_precision(self.null.device):
+        with full_precision(self.encoder.vae.device):
             text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
         generator = Generator(text.device).manual_seed(self.config.seed)
         return self._draw_condition(audio, text, generator)
@@ -270,7 +270,7 @@ class LdmTask:
     def bridges(self) -> dict[str, Bridge]:
         """Text-to-audio bridges fitted on training clips; fitted once, for CLAP is frozen."""
         if self._bridges is None:
-            with full_precision(self.null.device):
+            with full_precision(self.encoder.vae.device):
                 text, audio = training_pairs(self.config, self.dataset("train"), self.encoder)
                 self._bridges = {mode: fit_bridge(text, audio, mode) for mode in FITTED_BRIDGES}
         return self._bridges

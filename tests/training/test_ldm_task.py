@@ -1,5 +1,6 @@
 """The ldm stage on eight short clips and a tiny checkpoint."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from processes import distributed, in_processes
 from safetensors.torch import load_file
 from tiny_music import write_tiny_music
+from torch.nn import functional as F
 
 from musicgen_ldm.audio import Waveform
 from musicgen_ldm.checkpoint import load, save
@@ -27,6 +29,7 @@ from musicgen_ldm.config.training import DataConfig, OptimConfig, RunConfig
 from musicgen_ldm.data.sampler import ClipRef
 from musicgen_ldm.errors import CheckpointError, ConfigError
 from musicgen_ldm.models.bridge import Bridge
+from musicgen_ldm.training import ldm
 from musicgen_ldm.training.features import fill_features
 from musicgen_ldm.training.ldm import LdmTask
 from musicgen_ldm.training.loop import Trainer
@@ -254,6 +257,31 @@ def test_bridges_are_fitted_in_full_precision_wherever_they_are_first_needed(mak
     for name, bridge in wanted.items():
         for key, tensor in bridge.tensors.items():
             assert torch.equal(found[name].tensors[key], tensor), (name, key)
+
+
+@pytest.mark.parametrize("call", [LdmTask.bridges, LdmTask._conditions])
+def test_embeddings_are_computed_in_full_precision_on_the_networks_device(
+    make_config, monkeypatch, call
+):
+    """Autocast is a device's own: what is switched off for the CPU stays on for a GPU."""
+    task = LdmTask(make_config())
+    task.encoder.vae = SimpleNamespace(device=torch.device("cuda", 1))
+    devices, vectors = [], F.normalize(torch.randn(8, task.clap.dim), dim=-1)
+
+    @contextmanager
+    def noted(device):
+        devices.append(device)
+        yield
+
+    def pairs(*_):
+        assert devices == [torch.device("cuda", 1)]
+        return vectors, vectors
+
+    monkeypatch.setattr(ldm, "full_precision", noted)
+    monkeypatch.setattr(ldm, "training_pairs", pairs)
+    monkeypatch.setattr(task, "dataset", lambda split: None)
+    call(task)
+    assert devices == [torch.device("cuda", 1)]
 
 
 def test_validation_clips_are_encoded_once(make_config):
