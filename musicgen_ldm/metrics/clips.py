@@ -135,7 +135,7 @@ def list_audio(folder: str | Path) -> list[AudioFile]:
 
 
 def manifest_audio(path: str | Path, split: str | None = None) -> dict[str, tuple[AudioFile, Clip]]:
-    """The clips of a manifest with their records, by id.
+    """The clips of a manifest with their records, sorted by id: groups and draws follow the order.
 
     Args:
         path: JSONL; audio paths are relative to its folder or absolute.
@@ -148,7 +148,7 @@ def manifest_audio(path: str | Path, split: str | None = None) -> dict[str, tupl
     path = Path(path)
     found = {
         clip.id: (AudioFile(clip.id, path.parent / clip.path, clip.start_s, clip.duration_s), clip)
-        for clip in read_manifest(path)
+        for clip in sorted(read_manifest(path), key=lambda clip: clip.id)
         if split in (None, clip.split)
     }
     if not found:

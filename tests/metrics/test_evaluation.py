@@ -431,6 +431,32 @@ def test_presets_keep_their_quirks(score):
     assert ours["fad.logmel.v1"].value < ours["fad.logmel.v1"].details["plain"]
 
 
+def test_the_order_of_files_and_lines_changes_nothing(score, audio, tmp_path, monkeypatch):
+    tags, lines = Tags(genre="test"), (audio / "prompts.jsonl").read_text().splitlines()
+    clips = [
+        Clip(
+            id=path.stem, path=str(path), start_s=0.0, sha256=file_hash(path), duration_s=3.0,
+            sample_rate=RATE, captions=("x",), tags=tags, beats_s=(), downbeats_s=(),
+            split="test", licence="CC0-1.0", source="x", attribution="x",
+        )
+        for path in sorted((audio / "ref").iterdir())
+    ]  # fmt: skip
+    listed = Path.rglob
+
+    def run(order):
+        monkeypatch.setattr(Path, "rglob", lambda *args: order(list(listed(*args))))
+        write_manifest(tmp_path / "manifest.jsonl", order(clips))
+        (tmp_path / "prompts.jsonl").write_text("\n".join(order(lines)))
+        options = {"metrics": ("fad", "kad", "prdc", "vendi", "is", "kl", "health")}
+        return score(ref=tmp_path, embedders=("logmel", "tagger"),
+                     prompts=tmp_path / "prompts.jsonl", **options)  # fmt: skip
+
+    first, second = run(list), run(lambda items: items[7:] + items[:7][::-1])
+    assert first.metrics == second.metrics
+    assert first.rows == second.rows
+    assert first.summary == second.summary
+
+
 def test_card_block_is_replaced_in_place(score, tmp_path):
     record = evaluation.write(score(), tmp_path / "run")
     card = tmp_path / "README.md"
