@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from synthetic_music import RATE, SECONDS, melody, write_folder
 
+from musicgen_ldm import checkpoint as checkpoints
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.parallel import Workers
 
@@ -41,6 +43,15 @@ def audio(tmp_path_factory):
 def cache(tmp_path_factory):
     """A cache that the tests share, as runs of one user do."""
     return Cache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def other_weights(tiny_folder, tmp_path):
+    """The tiny checkpoint under the same name, with one weight of its CLAP changed."""
+    checkpoint = checkpoints.load(tiny_folder)
+    with torch.no_grad():
+        checkpoint.clap.model.audio_projection.linear2.bias[0] += 0.1
+    return checkpoints.save(checkpoint, tmp_path / "other" / tiny_folder.name)
 
 
 @pytest.fixture

@@ -110,12 +110,13 @@ def test_weights_stored_in_half_precision_hear_as_the_pipeline_does(tiny_folder,
     np.testing.assert_allclose(vector / np.linalg.norm(vector), in_pipeline, atol=1e-5)
 
 
-def test_identity_follows_the_weights(tiny_folder):
-    clap = load_embedder(f"clap:{tiny_folder}")
-    before = clap.identity
-    again = load_embedder(f"clap:{tiny_folder}")
-    assert again.identity == before
-    assert Excerpts(clap).identity != before
+def test_identity_follows_the_weights(tiny_folder, other_weights):
+    clap, again, other = (
+        load_embedder(f"clap:{folder}") for folder in (tiny_folder, tiny_folder, other_weights)
+    )
+    assert again.identity == clap.identity
+    assert other.name == clap.name
+    assert len({e.identity for e in (clap, other, Excerpts(clap), Excerpts(other))}) == 4
 
 
 def test_encodec_and_ast_folders(tmp_path):

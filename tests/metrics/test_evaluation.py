@@ -14,16 +14,17 @@ from synthetic_music import RATE, melody, write_folder
 from musicgen_ldm.bank import build
 from musicgen_ldm.beats import Beats
 from musicgen_ldm.data.manifest import Clip, Tags, write_manifest
-from musicgen_ldm.errors import ConfigError, MetricError, OutputError
-from musicgen_ldm.metrics import evaluation, report
+from musicgen_ldm.errors import MetricError, OutputError
+from musicgen_ldm.metrics import analysis, evaluation, report
 from musicgen_ldm.metrics.analysis import analyse, feature_identity, file_hash
 from musicgen_ldm.metrics.cache import Cache
 from musicgen_ldm.metrics.card import BEGIN, update_card
 from musicgen_ldm.metrics.clips import list_audio, read_prompts, recorded_prompts
 from musicgen_ldm.metrics.embedders import load_embedder
+from musicgen_ldm.metrics.embedders.weightfree import LogMelStatistics
 from musicgen_ldm.metrics.moments import GroupedMoments, save_moments
-from musicgen_ldm.metrics.names import METRICS, PRESET_NAMES
-from musicgen_ldm.metrics.presets import PRESETS, V1, get_preset
+from musicgen_ldm.metrics.names import METRICS
+from musicgen_ldm.metrics.presets import V1, get_preset
 from musicgen_ldm.metrics.request import EvaluationRequest
 from musicgen_ldm.metrics.results import WARNINGS, read_table, refuse_overwriting, refused, result
 from musicgen_ldm.metrics.scoring import (
@@ -33,6 +34,7 @@ from musicgen_ldm.metrics.scoring import (
     score_kernel,
     score_manifold,
 )
+from musicgen_ldm.parallel import Workers
 from musicgen_ldm.provenance.record import complete_record, to_json
 
 SCHEMA = Path(report.__file__).with_name("results.schema.json")
@@ -335,12 +337,15 @@ def test_statistics_replace_the_reference_folder(score, audio, tmp_path):
     assert "no readable statistics" in torn.metrics["fad.logmel.v1"].reason
 
 
-def test_cache_follows_bytes_weights_and_preset(audio, tmp_path, workers):
-    cache = Cache(tmp_path / "cache")
+def test_cache_follows_bytes_weights_and_preset(
+    audio, tmp_path, workers, tiny_folder, other_weights
+):
+    cache, heard = Cache(tmp_path / "cache"), []
 
     def entries(folder, preset="v1", name="logmel"):
         request = EvaluationRequest(gen=folder, preset=get_preset(preset), metrics=("vendi",))
-        evaluation.evaluate(request, [load_embedder(name)], cache, workers)
+        found = evaluation.evaluate(request, [load_embedder(name)], cache, workers)
+        heard.append(next(iter(found.embedded.values()))[0].vectors)
         return len(list(cache.root.rglob("*.npz")))
 
     folder = tmp_path / "gen"
@@ -352,29 +357,41 @@ def test_cache_follows_bytes_weights_and_preset(audio, tmp_path, workers):
     assert entries(folder) == first + 2
     assert entries(folder, preset="audioldm_eval") == first + 2 + 12
     assert entries(folder, name="chroma") == first + 2 + 12 + 12
+    assert entries(folder, name=f"clap:{tiny_folder}") == first + 2 + 12 + 12 + 12
+    assert entries(folder, name=f"clap:{other_weights}") == first + 2 + 12 + 12 + 12 + 12
+    assert (heard[-1][:, 0] != heard[-2][:, 0]).all()
     assert not list(folder.rglob("*.npz"))
 
 
-def test_interrupted_runs_go_on(audio, tmp_path, workers):
-    cache = Cache(tmp_path / "cache")
-    embedder = load_embedder("logmel")
-    calls = []
+class Counting(LogMelStatistics):
+    """Counts the windows it hears, and may be interrupted."""
 
-    class Counting(type(embedder)):
-        def __call__(self, windows):
-            calls.append(len(windows))
-            if len(calls) == 1:
-                return super().__call__(windows)
+    def __init__(self, batches=None):
+        super().__init__()
+        vars(self).update(batches=batches, heard=[])  # the class is frozen
+
+    def __call__(self, windows):
+        if len(self.heard) == self.batches:
             raise KeyboardInterrupt
+        self.heard.append(len(windows))
+        return super().__call__(windows)
 
-    request = EvaluationRequest(gen=audio / "gen", preset=get_preset("v1"), metrics=("vendi",))
+
+def test_interrupted_runs_go_on_where_they_stopped(audio, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(analysis, "BATCH_WINDOWS", 6)  # two of these clips
+
+    def run(embedder, folder):
+        request = EvaluationRequest(gen=audio / "gen", preset=V1, metrics=("vendi",))
+        cache = Cache(tmp_path / folder)
+        return evaluation.evaluate(request, [embedder], cache, workers).metrics
+
     with pytest.raises(KeyboardInterrupt):
-        evaluation.evaluate(request, [Counting()], cache, workers)
-    done = calls[0]
-    calls.clear()
-    evaluation.evaluate(request, [load_embedder("logmel")], cache, workers)
-    assert done > 0
-    assert not list(cache.root.rglob("*.partial"))
+        run(Counting(batches=2), "interrupted")
+    rest, whole = Counting(), Counting()
+    assert run(rest, "interrupted") == run(whole, "whole")
+    assert sum(whole.heard) == 12 * 3
+    assert sum(rest.heard) == 8 * 3  # four clips were done
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_other_weights_of_the_beat_tracker_measure_the_tempo_again(
@@ -403,32 +420,27 @@ def test_other_weights_of_the_beat_tracker_measure_the_tempo_again(
 
 
 def test_shares_of_workers_join_in_the_cache(audio, tmp_path, workers):
-    """Two workers embed half each; the main one then only reads."""
-    from musicgen_ldm.parallel import Workers
+    """Each of two workers embeds its half, and both end with what one alone would have."""
+    files, cache, second = list_audio(audio / "gen"), Cache(tmp_path / "two"), Counting()
 
     class Second(type(workers.state)):
         process_index, num_processes, is_main_process = 1, 2, False
 
-    files, cache = list_audio(audio / "gen"), Cache(tmp_path)
-    second = Workers(Second())
-    assert len(second.share(files)) == 6
-    clips, unread = analyse(files, [load_embedder("logmel")], get_preset("v1"), cache, second)
-    assert len(clips) == 12
+    class First(type(workers.state)):
+        num_processes = 2
+
+        def wait_for_everyone(self):
+            analyse(Workers(Second()).share(files), [second], V1, cache, workers)
+
+    first = Counting()
+    clips, unread = analyse(files, [first], V1, cache, Workers(First()))
     assert not unread
-
-
-def test_presets_are_named_once_and_differ():
-    assert tuple(PRESETS) == PRESET_NAMES
-    assert len({repr(p) for p in PRESETS.values()}) == len(PRESETS)
-    with pytest.raises(ConfigError, match="known: v1, audioldm_eval"):
-        get_preset("v9")
-
-
-def test_presets_keep_their_quirks(score):
-    ours, theirs = score().metrics, score(preset="fadtk").metrics
-    plain = theirs["fad.logmel.fadtk"]
-    assert plain.value == plain.details["plain"]
-    assert ours["fad.logmel.v1"].value < ours["fad.logmel.v1"].details["plain"]
+    assert sum(first.heard) == sum(second.heard) == 6 * 3
+    alone, _ = analyse(files, [Counting()], V1, Cache(tmp_path / "one"), workers)
+    for clip, other in zip(clips, alone, strict=True):
+        np.testing.assert_array_equal(
+            clip.features["logmel"].frames, other.features["logmel"].frames
+        )
 
 
 def test_the_order_of_files_and_lines_changes_nothing(score, audio, tmp_path, monkeypatch):
