@@ -68,6 +68,14 @@ class Clip:
     attribution: str
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def recording(self) -> str:
+        """Hash of what the clip is cut from: that of its file, or of the file it was taken out of.
+
+        A shard holds each clip as a file of its own, and tells the recording in `recording`.
+        """
+        return str(self.extra.get("recording") or self.sha256)
+
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object, `extra` flattened into it."""
         record = asdict(self)

@@ -33,7 +33,7 @@ class MixedClipDataset:
         self.config = config
         self.groups = PartnerGroups(
             [group_key(clip.beats_s, clip.downbeats_s, config) for clip in clips.clips],
-            [clip.sha256 for clip in clips.clips],
+            [clip.recording for clip in clips.clips],
         )
 
     def __len__(self) -> int:

@@ -50,7 +50,7 @@ class Prepared:
         return {
             "clips": len(self.clips),
             "hours": round(sum(clip.duration_s for clip in self.clips) / 3600, 4),
-            "tracks": len({clip.sha256 for clip in self.clips}),
+            "tracks": len({clip.recording for clip in self.clips}),
             "splits": dict(Counter(clip.split for clip in self.clips)),
             "licences": dict(Counter(clip.licence for clip in self.clips)),
         }

@@ -82,5 +82,7 @@ def _cut_out(clip: Clip, root: Path) -> tuple[bytes, Clip]:
         start_s=0.0,
         duration_s=waveform.seconds,
         sample_rate=SAMPLE_RATE,
+        # Without it the clips of one recording would be mixed with each other.
+        extra=clip.extra | {"recording": clip.recording},
     )
     return flac, member
