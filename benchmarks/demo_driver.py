@@ -130,6 +130,20 @@ def create(page: Any, prompt: str, *, seconds: float, steps: int = 0) -> None:
     page.locator("#make").click()
 
 
-def finished(page: Any) -> None:
-    """Wait for the rendering on the Create tab."""
-    page.locator("#create-status").get_by_text("Done:").first.wait_for()
+def finished(page: Any, form: str = "create") -> None:
+    """Wait for the rendering on the Create tab, or on that of another form."""
+    page.locator(f"#{form}-status").get_by_text("Done:").first.wait_for()
+
+
+def turn_to(page: Any, tab: str) -> None:
+    """Open a tab; on a phone it may hide in a menu."""
+    button = page.get_by_role("tab", name=tab)
+    if not button.is_visible():
+        page.get_by_role("button", name="More tabs").click()
+        button = page.locator(".overflow-dropdown").get_by_role("button", name=tab)
+    button.click()
+
+
+def typed(page: Any, label: str, value: str) -> None:
+    """Fill in a number of the tab that is seen."""
+    page.get_by_label(label).locator("visible=true").first.fill(value)
