@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-import yaml
 
 from musicgen_ldm import __version__
 from musicgen_ldm.audio import Waveform
+from musicgen_ldm.config.models import PRESETS
 from musicgen_ldm.config.training import StageConfig
-from musicgen_ldm.configio import dump_yaml, to_plain
+from musicgen_ldm.configio import build, dump_yaml, read_settings, to_plain
 from musicgen_ldm.errors import ManifestError, TrainingError
 from musicgen_ldm.training.checkpoints import CheckpointStore
 from musicgen_ldm.whole_file import whole_file
@@ -75,15 +75,19 @@ class RunFolder:
     def check_same_experiment(self, config: StageConfig) -> None:
         """Refuse to continue a run as another experiment or on other data.
 
+        A key that the schema has gained since the run began had its default then.
+
         Raises:
+            ConfigError: If the run was configured by a key that is no longer known.
             TrainingError: Naming the keys that differ.
         """
-        before = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        written = read_settings(self.path / "config.yaml")
+        began = build(type(config), written, {"model": PRESETS[config.preset]})
+        before, now = (_flatten(to_plain(each)) for each in (began, config))
         changed = sorted(
             key
-            for key in _flatten(before).keys() | _flatten(to_plain(config)).keys()
-            if key.split(".")[0] not in FREE_TO_CHANGE
-            and _flatten(before).get(key) != _flatten(to_plain(config)).get(key)
+            for key in before.keys() | now.keys()
+            if key.split(".")[0] not in FREE_TO_CHANGE and before.get(key) != now.get(key)
         )
         if changed:
             raise TrainingError(

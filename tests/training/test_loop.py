@@ -224,6 +224,20 @@ def test_an_existing_run_is_neither_replaced_nor_continued_as_another(tmp_path):
     assert train(tmp_path, resume=True, max_steps=5).step == 5
 
 
+def test_a_run_goes_on_under_a_schema_that_has_gained_a_key(tmp_path):
+    train(tmp_path, max_steps=3)
+    file = tmp_path / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    del config["data"]["peak"], config["optim"]["betas"]
+    file.write_text(yaml.safe_dump(config))
+    assert train(tmp_path, resume=True, max_steps=4).step == 4
+    del config["data"]["seconds"]
+    file.write_text(yaml.safe_dump(config))
+    shorter = DataConfig(manifest="", max_skipped=0.2, seconds=1.0)
+    with pytest.raises(TrainingError, match=r"--resume: data.seconds differ"):
+        train(tmp_path, resume=True, max_steps=5, data=shorter)
+
+
 def test_generator_gradients_do_not_reach_the_discriminator(tmp_path):
     trainer = train(tmp_path)
     gradients = trainer.task.discriminator_gradients
