@@ -22,6 +22,8 @@ class MixupConfig:
             that are hardly longer than the training window.
         sync: "start" lets the beats drift after the shared downbeat; "tempo" plays the partner
             at the anchor's tempo; "downbeats" makes every downbeat coincide.
+        min_beat_confidence: Clips whose beats are less sure (`beats_confidence` of the manifest)
+            are not mixed by "bam" and "blm": without a pulse, tracked bars meet by chance.
         match_energy: Scale the partner to the anchor's level, so that the ratio is what is heard.
         merge_captions: Describe both clips, where the reference keeps the anchor's caption.
     """
@@ -32,6 +34,7 @@ class MixupConfig:
     tempo_bin_bpm: int = 3
     start: Literal["random", "overlap"] = "random"
     sync: Literal["start", "tempo", "downbeats"] = "start"
+    min_beat_confidence: float = 0.0
     match_energy: bool = False
     merge_captions: bool = False
 
@@ -41,4 +44,8 @@ class MixupConfig:
             raise ConfigError(f"mixup.probability={self.probability}: must be between 0 and 1")
         if not self.beta > 0:
             raise ConfigError(f"mixup.beta={self.beta}: must be above 0; the paper takes 5")
+        if not 0 <= self.min_beat_confidence <= 1:
+            raise ConfigError(
+                f"mixup.min_beat_confidence={self.min_beat_confidence}: must be between 0 and 1"
+            )
         check_least(self, "mixup.", tempo_bin_bpm=1)  # the paper takes 3

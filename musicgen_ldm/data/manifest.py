@@ -76,6 +76,11 @@ class Clip:
         """
         return str(self.extra.get("recording") or self.sha256)
 
+    @property
+    def beats_confidence(self) -> float:
+        """How sure the beats are, from 0 (no pulse) to 1; 1 where they were not tracked but known."""
+        return float(self.extra.get("beats_confidence", 1.0))
+
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object, `extra` flattened into it."""
         record = asdict(self)
@@ -85,13 +90,16 @@ class Clip:
 KNOWN_FIELDS = {f.name for f in fields(Clip)} - {"extra"}
 KNOWN_TAGS = {f.name for f in fields(Tags)}
 
-# What JSON may hold where; Python would take a text for a list of its letters.
+# What JSON may hold where; Python would take a text for a list of its letters. The last two fields
+# need not be there.
 _TEXT, _NUMBER, _LIST = (str,), (int, float), (list, tuple)
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "path", "sha256", "split", "licence", "source", "attribution"), _TEXT),
     **dict.fromkeys(("start_s", "duration_s", "sample_rate"), _NUMBER),
     **dict.fromkeys(("captions", "beats_s", "downbeats_s"), _LIST),
     "tags": (dict,),
+    "recording": _TEXT,
+    "beats_confidence": _NUMBER,
 }
 _TAG_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("genre", "mood", "key", "mode", "meter"), (*_TEXT, type(None))),

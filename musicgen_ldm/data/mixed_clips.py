@@ -32,7 +32,10 @@ class MixedClipDataset:
         self.source = clips
         self.config = config
         self.groups = PartnerGroups(
-            [group_key(clip.beats_s, clip.downbeats_s, config) for clip in clips.clips],
+            [
+                group_key(clip.beats_s, clip.downbeats_s, config, clip.beats_confidence)
+                for clip in clips.clips
+            ],
             [clip.recording for clip in clips.clips],
         )
 

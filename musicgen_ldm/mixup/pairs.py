@@ -23,20 +23,30 @@ def beats_per_bar(beats_s: Sequence[float], downbeats_s: Sequence[float]) -> int
 
 
 def group_key(
-    beats_s: Sequence[float], downbeats_s: Sequence[float], config: MixupConfig
+    beats_s: Sequence[float],
+    downbeats_s: Sequence[float],
+    config: MixupConfig,
+    confidence: float = 1.0,
 ) -> Hashable | None:
     """What two clips must share to be mixed.
 
     Clips share a tempo bin (plain mixup pairs any two). Bars can only coincide if they count
     alike, so synchronised downbeats ask for the same number of beats in a bar too.
 
+    Args:
+        beats_s: Beat times.
+        downbeats_s: Bar lines.
+        config: Kind, bins and the least confidence.
+        confidence: How sure the beats are, from 0 to 1.
+
     Returns:
-        None for a clip that is never mixed: without two downbeats there is nothing to align.
+        None for a clip that is never mixed: without a pulse that is sure enough and two downbeats
+        there is nothing to align.
     """
     if config.kind == "plain":
         return ()
     bpm = tempo_bpm(beats_s)
-    if bpm == 0 or len(downbeats_s) < 2:
+    if bpm == 0 or len(downbeats_s) < 2 or confidence < config.min_beat_confidence:
         return None
     tempo = bpm // config.tempo_bin_bpm
     if config.sync == "downbeats":

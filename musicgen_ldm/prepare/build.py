@@ -184,10 +184,11 @@ def _clip(
         source=words.source or config.source,
         attribution=words.attribution or config.attribution,
         extra={
+            "beats_confidence": facts.beats_confidence,
             "measured": {
                 name: getattr(facts, name)
                 for name in ("bpm", "bpm_confidence", "key", "mode", "key_confidence", "rms_dbfs")
-            }
+            },
         },
     )
 

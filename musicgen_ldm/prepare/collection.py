@@ -24,7 +24,7 @@ from musicgen_ldm.prepare.track import Track, examine_track, hash_file
 from musicgen_ldm.prepare.walk import find_audio
 from musicgen_ldm.whole_file import whole_file
 
-MEASUREMENT_VERSION = 1  # raise it when a measurement changes, so that kept ones are not reused
+MEASUREMENT_VERSION = 2  # raise it when a measurement changes, so that kept ones are not reused
 NO_WORDS = Words((), Tags(), None, None, None, ())
 
 

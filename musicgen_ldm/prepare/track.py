@@ -42,6 +42,7 @@ class ClipFacts:
     key_confidence: float = 0.0
     beats_s: tuple[float, ...] = ()
     downbeats_s: tuple[float, ...] = ()
+    beats_confidence: float = 0.0  # the tracker's, of the whole track
 
     @property
     def silent(self) -> bool:
@@ -183,6 +184,7 @@ def _with_music(clip: ClipFacts, mono: FloatArray, beats: Beats) -> ClipFacts:
             "key_confidence": key.confidence,
             "beats_s": inside[0],
             "downbeats_s": inside[1],
+            "beats_confidence": round(beats.confidence, 4),
         }
     )
 

@@ -67,7 +67,10 @@ def store_identity(
         networks["vocoder"] = encoder.vocoder
         identity["scaling_factor"] = encoder.vae.config.scaling_factor
     if mixup.kind != "none":  # who is paired with whom depends on all clips of the split
-        identity |= {"mixup": to_plain(mixup), "split": split, "manifest": manifest_hash(config)}
+        switches = to_plain(mixup)
+        if mixup.min_beat_confidence == 0:  # as stored before there was this switch
+            del switches["min_beat_confidence"]
+        identity |= {"mixup": switches, "split": split, "manifest": manifest_hash(config)}
         identity["licences"] = config.data.licences
     return identity | {"networks": {name: weights_digest(net) for name, net in networks.items()}}
 

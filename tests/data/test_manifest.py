@@ -34,6 +34,13 @@ def test_round_trip_keeps_unknown_fields(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["m.jsonl"]
 
 
+def test_what_a_line_may_leave_out() -> None:
+    """Known beats are sure, and a file is a recording of its own, unless the line says otherwise."""
+    assert (clip("a").beats_confidence, clip("a").recording) == (1.0, "0" * 64)
+    said = clip("a", extra={"beats_confidence": 0.3, "recording": "f" * 64})
+    assert (said.beats_confidence, said.recording) == (0.3, "f" * 64)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -45,6 +52,8 @@ def test_round_trip_keeps_unknown_fields(tmp_path: Path) -> None:
         ({"beats_s": ["0.5"]}, "beats_s holds '0.5', each of its items must be a number"),
         ({"duration_s": "10"}, "duration_s is '10', must be a number"),
         ({"path": 7}, "path is 7, must be a text"),
+        ({"recording": 7}, "recording is 7, must be a text"),
+        ({"beats_confidence": "high"}, "beats_confidence is 'high', must be a number"),
         ({"tags": ["jazz"]}, r"tags is \['jazz'\], must be an object"),
         ({"tags": {"bpm": "fast"}}, "bpm is 'fast', must be a number"),
         ({"tags": {"instruments": "flute"}}, "instruments is 'flute', must be a list"),

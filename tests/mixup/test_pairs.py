@@ -92,6 +92,31 @@ def test_clips_of_one_recording_are_never_paired(recordings, seed):
         assert groups.num_partners(index) == len(others)
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=10),
+    st.floats(0, 1),
+    st.sampled_from(["plain", "bam", "blm"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_only_clips_with_a_sure_pulse_are_paired(confidences, least, kind, seed):
+    """Plain mixup knows no beats; 0 asks for nothing."""
+    rng = np.random.default_rng(seed)
+
+    def partners(config):
+        groups = PartnerGroups([group_key(*grid(120), config, c) for c in confidences])
+        return [
+            {groups.partner(index, rng) for _ in range(40 * len(confidences))}
+            for index in range(len(confidences))
+        ]
+
+    everyone = range(len(confidences))
+    assert partners(MixupConfig(kind=kind)) == [{*everyone} - {i} or {None} for i in everyone]
+    sure = {i for i in everyone if kind == "plain" or confidences[i] >= least}
+    found = partners(MixupConfig(kind=kind, min_beat_confidence=least))
+    assert found == [(sure - {i} or {None}) if i in sure else {None} for i in everyone]
+
+
 def test_a_lonely_clip_has_no_partner():
     groups = PartnerGroups([(1,), (2,), None])
     assert [groups.partner(i, np.random.default_rng(0)) for i in range(3)] == [None] * 3
@@ -103,6 +128,7 @@ def test_a_lonely_clip_has_no_partner():
         ({"probability": 1.5}, "mixup.probability=1.5"),
         ({"beta": 0.0}, "mixup.beta=0.0"),
         ({"tempo_bin_bpm": 0}, "mixup.tempo_bin_bpm=0"),
+        ({"min_beat_confidence": 1.1}, "mixup.min_beat_confidence=1.1: must be between 0 and 1"),
     ],
 )
 def test_values_out_of_range_are_refused(change, message):

@@ -80,6 +80,9 @@ def test_manifest_of_a_folder(write, music, tmp_path):
     assert all(0 <= beat < clip.duration_s for clip in clips for beat in clip.beats_s)
     assert all(set(clip.downbeats_s) <= set(clip.beats_s) for clip in clips)
     assert clips[2].extra["measured"]["bpm"] == pytest.approx(120, rel=0.02)
+    for clip in clips:
+        beats = get_tracker("librosa")(read_audio(music / Path(clip.path).name, sample_rate=RATE))
+        assert clip.beats_confidence == pytest.approx(beats.confidence, abs=0.01)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["clips"] == 4
     assert report["licences"] == {"CC0-1.0": 4}

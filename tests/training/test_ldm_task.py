@@ -1,5 +1,6 @@
 """The ldm stage on eight short clips and a tiny checkpoint."""
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -153,6 +154,18 @@ def test_mixtures_of_other_licences_are_not_taken_from_the_store(make_config, ma
 
     assert store() != store("CC0-1.0")
     assert store("CC0-1.0") == store("CC0-1.0")
+
+
+def test_mixtures_stored_before_a_switch_existed_are_still_found(make_config):
+    """Unless it is used."""
+
+    def identity(**switches):
+        task = LdmTask(make_config(mixup=MixupConfig(kind="bam", **switches)))
+        stored = task.dataset("train").cache.store.folder / "identity.json"
+        return json.loads(stored.read_text())["mixup"]
+
+    assert "min_beat_confidence" not in identity()
+    assert identity(min_beat_confidence=0.4)["min_beat_confidence"] == 0.4
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(make_config, tmp_path):
