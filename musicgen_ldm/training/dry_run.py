@@ -95,4 +95,6 @@ def _saved_sizes(excluded: set[int]) -> Iterator[dict[int, int]]:
 def _shape(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {value.dtype}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shape(item)}" for name, item in value.items()) or "none"
     return f"{len(value)} x {type(value[0]).__name__}, e.g. {value[0]!r}"
