@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from torch import Generator, Tensor
@@ -15,6 +16,7 @@ from musicgen_ldm.training.task import Batch, StepContext, Task
 
 FLOAT_BYTES = 4
 GIB = 2**30
+EXAMPLE_CHARS = 60
 
 
 def describe(config: StageConfig, task: Task, micro_batch: int) -> str:
@@ -97,4 +99,5 @@ def _shape(value: Any) -> str:
         return f"{tuple(value.shape)} {value.dtype}"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shape(item)}" for name, item in value.items()) or "none"
-    return f"{len(value)} x {type(value[0]).__name__}, e.g. {value[0]!r}"
+    example = shorten(repr(value[0]), EXAMPLE_CHARS, placeholder=" …")
+    return f"{len(value)} x {type(value[0]).__name__}, e.g. {example}"

@@ -59,6 +59,7 @@ def test_a_dry_run_shows_what_is_nested_in_a_batch(tmp_path, capsys, weight):
     assert "mel: (4, 1, " in shown
     facts = "bpm (4, 2) torch.float32, genre (4, 2) torch.float32" if weight else "none"
     assert f"  facts: {facts}" in shown
+    assert max(map(len, shown.splitlines())) < 200  # a clip is shown by its beginning
 
 
 def test_allowed_licences_filter_the_clips(manifest, tmp_path, capsys):
