@@ -6,6 +6,7 @@ gradient of a convolution over few positions. `benchmarks/cpu_kernels.py` measur
 their place save.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import torch
@@ -77,6 +78,17 @@ class _UnfoldedConvolution(torch.autograd.Function):
         to_weight = (outputs.T @ unfolded).view(-1, 3, 3, channels).permute(0, 3, 1, 2)
         to_bias = gradient.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[2] else None
         return to_input, to_weight, to_bias
+
+
+def lay_out(
+    trained: Collection[nn.Module], frozen: Iterable[nn.Module], device: torch.device
+) -> None:
+    """Bring networks into channels-last memory, and on a CPU into the kernels that suit it."""
+    for model in (*trained, *frozen):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":  # backward is what is slow: trained ones only
+        for model in trained:
+            use_cpu_kernels(model)
 
 
 def use_cpu_kernels(model: nn.Module) -> None:

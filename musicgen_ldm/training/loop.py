@@ -37,7 +37,7 @@ from musicgen_ldm.data.sampler import split_batch
 from musicgen_ldm.errors import ConfigError, NumericsError
 from musicgen_ldm.training.batches import Batches
 from musicgen_ldm.training.checkpoints import replace_folder
-from musicgen_ldm.training.cpu_kernels import use_cpu_kernels
+from musicgen_ldm.training.cpu_kernels import lay_out
 from musicgen_ldm.training.ema import Averages
 from musicgen_ldm.training.interrupts import StopRequest
 from musicgen_ldm.training.meters import Meters
@@ -106,11 +106,7 @@ class Trainer:
     def _prepare_task(self) -> None:
         task, accelerator = self.task, self.accelerator
         if self.config.run.channels_last:
-            for model in (*task.models.values(), *task.frozen.values()):
-                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if accelerator.device.type == "cpu":  # backward is what is slow: trained ones only
-                for model in task.models.values():
-                    use_cpu_kernels(model)
+            lay_out(task.models.values(), task.frozen.values(), accelerator.device)
         for model in task.frozen.values():
             model.to(accelerator.device)
         if isinstance(task, StartsFromData):
