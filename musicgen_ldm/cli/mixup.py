@@ -3,6 +3,10 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from musicgen_ldm.data.latents import LatentEncoder
 
 HELP = "audit beat-synchronous mixup: audio and measurements of mixed pairs"
 
@@ -22,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="switches of the mixup, e.g. sync=downbeats match_energy=true (default kind=bam)",
     )
+    audit.add_argument(
+        "--decode",
+        metavar="CHECKPOINT",
+        help="with kind=blm: also export what CLAP hears, mixed as latents, decoded and vocoded",
+    )
     audit.add_argument("--pairs", type=int, default=20, metavar="N", help="default %(default)s")
     audit.add_argument("--out", required=True, metavar="DIR", help="folder of WAVs and pairs.jsonl")
     audit.add_argument("--split", default="train", help="default %(default)s")
@@ -39,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from musicgen_ldm.config.training import DataConfig
     from musicgen_ldm.configio import build, parse_overrides
     from musicgen_ldm.data.clips import ClipDataset
-    from musicgen_ldm.data.mixup_audit import MixupAudit, distribution
+    from musicgen_ldm.data.mixup_audit import MixupAudit, decoded, distribution
     from musicgen_ldm.errors import ConfigError
 
     config = build(MixupConfig, parse_overrides(args.overrides), {"kind": "bam"})
@@ -47,16 +56,25 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("kind=none mixes nothing; choose bam, blm or plain")
     if args.pairs < 1:
         raise ConfigError(f"--pairs {args.pairs}: must be at least 1")
+    if args.decode and config.kind != "blm":
+        raise ConfigError(f"--decode: kind={config.kind} mixes no latents; set kind=blm")
+    encoder = _encoder(args.decode) if args.decode else None
     folder = _empty_folder(Path(args.out), overwrite=args.overwrite)
     data = DataConfig(manifest=args.manifest)
     clips = ClipDataset.for_mel(data, args.split, MelConfig(), args.seed)
     audit = MixupAudit(clips, config, args.seed)
     pairs = []
     with (folder / "pairs.jsonl").open("w", encoding="utf-8") as lines:
-        for number, (pair, samples) in enumerate(audit.pairs(args.pairs), start=1):
-            name = f"{number:04d}-{pair.anchor}+{pair.partner}.wav"
-            soundfile.write(folder / name, samples, clips.sample_rate, subtype="PCM_16")
-            lines.write(json.dumps({"file": name} | pair.to_json(), ensure_ascii=False) + "\n")
+        for number, (pair, mixture) in enumerate(audit.pairs(args.pairs), start=1):
+            stem = f"{number:04d}-{pair.anchor}+{pair.partner}"
+            sounds = {"file": (f"{stem}.wav", mixture.samples)}
+            if encoder:
+                heard = decoded(mixture, encoder, clips.num_samples, args.seed)
+                sounds["decoded"] = (f"{stem}-decoded.wav", heard)
+            for name, samples in sounds.values():
+                soundfile.write(folder / name, samples, clips.sample_rate, subtype="PCM_16")
+            names = {kind: name for kind, (name, _) in sounds.items()}
+            lines.write(json.dumps(names | pair.to_json(), ensure_ascii=False) + "\n")
             pairs.append(pair)
     sizes = audit.group_sizes()
     summary = {
@@ -68,6 +86,24 @@ def run(args: argparse.Namespace) -> int:
     }
     print(json.dumps(summary) if args.json else _table(summary, folder))
     return 0
+
+
+def _encoder(checkpoint: str) -> "LatentEncoder":
+    """The networks around latents, of a checkpoint or of a folder with their exports."""
+    from diffusers import AutoencoderKL
+    from transformers import SpeechT5HifiGan
+
+    from musicgen_ldm.config.signal import MelConfig
+    from musicgen_ldm.data.latents import LatentEncoder
+    from musicgen_ldm.training.clap_folder import load_clap
+    from musicgen_ldm.training.components import load_component
+
+    return LatentEncoder(
+        load_component(AutoencoderKL, checkpoint, "vae").eval(),
+        load_component(SpeechT5HifiGan, checkpoint, "vocoder").eval(),
+        load_clap(checkpoint),
+        MelConfig(),
+    )
 
 
 def _empty_folder(folder: Path, *, overwrite: bool) -> Path:

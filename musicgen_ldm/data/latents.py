@@ -105,14 +105,35 @@ class LatentEncoder:
         The mixture of two independent Gaussians is Gaussian, so it has moments as well.
         """
         ours, theirs = self.posterior(first), self.posterior(second)
-        latent = latent_mixup(
-            self.scaled(ours.sample(generator)), self.scaled(theirs.sample(generator)), ratio
-        )
+        latent = self._mixed(ours, theirs, ratio, generator)
         weight = ratio.to(latent).view(-1, 1, 1, 1)
         mean = latent_mixup(ours.mean, theirs.mean, ratio)
         variance = weight**2 * ours.var + (1 - weight) ** 2 * theirs.var
-        sound = vocode(self.vocoder, decode(self.vae, latent))
-        return Encoded(torch.cat([mean, variance.log()], dim=1), latent, self.embed_audio(sound))
+        moments = torch.cat([mean, variance.log()], dim=1)
+        return Encoded(moments, latent, self.embed_audio(self._sound(latent)))
+
+    def _mixed(
+        self,
+        ours: DiagonalGaussianDistribution,
+        theirs: DiagonalGaussianDistribution,
+        ratio: Tensor,
+        generator: Generator,
+    ) -> Tensor:
+        """Scaled samples of two posteriors, mixed, (B, C, N', M')."""
+        samples = [self.scaled(posterior.sample(generator)) for posterior in (ours, theirs)]
+        return latent_mixup(*samples, ratio)
+
+    def _sound(self, latent: Tensor) -> Tensor:
+        """Waveforms (B, T) of scaled latents, decoded and vocoded."""
+        return vocode(self.vocoder, decode(self.vae, latent))
+
+    @torch.no_grad()
+    def mixed_sound(
+        self, first: Tensor, second: Tensor, ratio: Tensor, generator: Generator
+    ) -> Tensor:
+        """What CLAP hears of the latent mixtures of waveforms (B, T), likewise (B, T)."""
+        ours, theirs = self.posterior(first), self.posterior(second)
+        return self._sound(self._mixed(ours, theirs, ratio, generator))
 
     def posterior(self, waveform: Tensor) -> DiagonalGaussianDistribution:
         """VAE posterior of waveforms (B, T), in single precision."""

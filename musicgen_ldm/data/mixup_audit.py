@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Generator
 
-from musicgen_ldm.audio import FloatArray, rms_dbfs
+from musicgen_ldm.audio import FloatArray, fit_length, rms_dbfs
 from musicgen_ldm.config.mixup import MixupConfig
 from musicgen_ldm.data.clips import ClipDataset
+from musicgen_ldm.data.latents import LatentEncoder
 from musicgen_ldm.data.mixed_clips import MixedClipDataset, merged_captions
 from musicgen_ldm.errors import ManifestError
 from musicgen_ldm.mixup.mix import Mixture
@@ -70,8 +73,8 @@ class MixupAudit:
         groups = self.dataset.groups
         return [groups.num_partners(index) for index in range(len(self.dataset))]
 
-    def pairs(self, count: int) -> Iterator[tuple[MixedPair, FloatArray]]:
-        """`count` measured mixtures with their sound (T,), as training would have them.
+    def pairs(self, count: int) -> Iterator[tuple[MixedPair, Mixture]]:
+        """`count` mixtures as training would have them, with their measurements.
 
         Raises:
             ManifestError: If hardly any two clips can be mixed.
@@ -98,12 +101,31 @@ class MixupAudit:
                 captions = merged_captions(captions, clips[other].captions, mixture.ratio)
             ids = clips[index].id, clips[other].id
             pair = measure_pair(ids, mixture, anchor, partner, next(iter(captions), ""))
-            yield pair, mixture.samples
+            yield pair, mixture
         raise ManifestError(
             f"only {found} of {count} pairs could be mixed "
             f"({', '.join(f'{n} times {reason}' for reason, n in self.refused.items())}); "
             "track beats with `musicgen-ldm prepare`, or widen mixup.tempo_bin_bpm"
         )
+
+
+def decoded(
+    mixture: Mixture, encoder: LatentEncoder, num_samples: int, seed: int = 0
+) -> FloatArray:
+    """The sound that conditions a latent mixture, (T,): mixed in latent space, decoded, vocoded.
+
+    Args:
+        mixture: Of two waveforms, under "blm" each normalised.
+        encoder: The networks.
+        num_samples: T of a training window; what is longer is cut, what is shorter padded.
+        seed: Samples the posteriors.
+    """
+    first, second = (
+        torch.from_numpy(fit_length(part, num_samples))[None]
+        for part in (mixture.first, mixture.second)
+    )
+    generator = Generator().manual_seed(seed)
+    return encoder.mixed_sound(first, second, torch.tensor([mixture.ratio]), generator)[0].numpy()
 
 
 def measure_pair(

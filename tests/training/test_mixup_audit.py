@@ -6,14 +6,18 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 from tiny_music import write_tiny_music
 
+from musicgen_ldm.audio import fit_length
 from musicgen_ldm.cli import mixup as command
 from musicgen_ldm.config.mixup import MixupConfig
+from musicgen_ldm.config.signal import MelConfig
+from musicgen_ldm.config.training import DataConfig
 from musicgen_ldm.data.clips import ClipDataset
 from musicgen_ldm.data.manifest import read_manifest
-from musicgen_ldm.data.mixup_audit import MixupAudit, distribution, measure_pair
-from musicgen_ldm.errors import ConfigError, ManifestError, OutputError
+from musicgen_ldm.data.mixup_audit import MixupAudit, decoded, distribution, measure_pair
+from musicgen_ldm.errors import CheckpointError, ConfigError, ManifestError, OutputError
 from musicgen_ldm.mixup.mix import Mixture
 from musicgen_ldm.mixup.sync import Alignment, TimeMap, Track
 
@@ -78,6 +82,33 @@ def test_latent_mixup_is_audited_at_the_levels_it_mixes(manifest, tmp_path):
     assert levels[0] != levels[1]
 
 
+def test_latent_mixtures_are_exported_as_clap_hears_them(manifest, tiny_folder, tmp_path):
+    out = tmp_path / "blm"
+    audit(manifest, "--pairs", 3, "--out", out, "--decode", tiny_folder, "--set", "kind=blm")
+    lines = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
+    for line in lines:
+        mixture, heard = (soundfile.read(out / line[kind])[0] for kind in ("file", "decoded"))
+        assert line["decoded"] == line["file"].replace(".wav", "-decoded.wav")
+        assert len(heard) == 163_840  # a training window
+        assert np.abs(heard).max() > 0
+        assert not np.array_equal(mixture, heard[: len(mixture)])
+    assert len(list(out.glob("*.wav"))) == 6
+
+
+def test_what_is_exported_is_what_training_embeds(manifest, tiny_folder):
+    clips = ClipDataset.for_mel(DataConfig(manifest=str(manifest)), "train", MelConfig(), 0)
+    ((_, mixture),) = MixupAudit(clips, MixupConfig(kind="blm"), seed=0).pairs(1)
+    encoder, embedded = command._encoder(str(tiny_folder)), []
+    encoder.embed_audio = lambda sound: embedded.append(sound) or torch.zeros(1, 1)
+    halves = (
+        torch.from_numpy(fit_length(part, clips.num_samples))[None]
+        for part in (mixture.first, mixture.second)
+    )
+    with torch.no_grad():
+        encoder._mix(*halves, torch.tensor([mixture.ratio]), torch.Generator().manual_seed(5))
+    np.testing.assert_array_equal(decoded(mixture, encoder, clips.num_samples, 5), embedded[0][0])
+
+
 def test_no_shared_bar_line_is_no_error_of_zero(manifest):
     anchor, partner = (
         Track(np.ones(16_000, np.float32), 16_000, (0.0, 0.5), bars)
@@ -106,6 +137,11 @@ def test_what_cannot_be_done_is_refused(manifest, tmp_path):
         audit(manifest, "--out", tmp_path / "x", "--set", "knid=bam")
     with pytest.raises(ConfigError, match="--pairs 0"):
         audit(manifest, "--out", tmp_path / "x", "--pairs", 0)
+    with pytest.raises(ConfigError, match="kind=bam mixes no latents; set kind=blm"):
+        audit(manifest, "--out", tmp_path / "x", "--decode", tmp_path)
+    with pytest.raises(CheckpointError, match="holds no vae"):
+        audit(manifest, "--out", tmp_path / "x", "--decode", tmp_path, "--set", "kind=blm")
+    assert not (tmp_path / "x").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     with pytest.raises(OutputError, match="exists and is not empty"):
