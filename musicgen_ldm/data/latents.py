@@ -120,8 +120,8 @@ class LatentEncoder:
         generator: Generator,
     ) -> Tensor:
         """Scaled samples of two posteriors, mixed, (B, C, N', M')."""
-        samples = [self.scaled(posterior.sample(generator)) for posterior in (ours, theirs)]
-        return latent_mixup(*samples, ratio)
+        first = self.scaled(ours.sample(generator))
+        return latent_mixup(first, self.scaled(theirs.sample(generator)), ratio)
 
     def _sound(self, latent: Tensor) -> Tensor:
         """Waveforms (B, T) of scaled latents, decoded and vocoded."""
