@@ -27,7 +27,7 @@ def is_bank(path: Path) -> bool:
 
 
 def trained_files(path: Path) -> set[str]:
-    """SHA-256 of every file of a training set.
+    """SHA-256 of every file of a training set, and of the recordings that they were cut from.
 
     Args:
         path: A bank, a manifest or a folder with one (its train split), or a bare folder.
@@ -36,10 +36,12 @@ def trained_files(path: Path) -> set[str]:
         MetricError: If there is no audio.
     """
     if is_bank(path):
-        return {entry["sha256"] for entry in Bank.open(path).all_entries() if "sha256" in entry}
+        entries = Bank.open(path).all_entries()
+        return {entry[name] for entry in entries for name in ("sha256", "track") if name in entry}
     source = open_source(path, "train")
     if source.records:
-        return {clip.sha256 for clip in source.records.values()}
+        clips = source.records.values()
+        return {clip.sha256 for clip in clips} | {clip.recording for clip in clips}
     return {file_hash(file.path) for file in source.files}
 
 
@@ -99,8 +101,10 @@ def _entry(clip: Analysis, source: Source) -> dict[str, Any]:
     if record and "seed" in record.extra and "pair" not in record.extra:
         # With these `corpus play` renders the clip again; half of a pair takes more.
         entry |= {"seed": record.extra["seed"], "genre": record.tags.genre, "split": record.split}
-    # All clips cut from one file are one track: they must not count as each other's neighbours.
-    return {**entry, "track": entry["sha256"]}
+    # All clips of one recording are one track, in one file or in shards: they must not count as
+    # each other's neighbours.
+    recording = record.extra.get("recording") if record else None
+    return {**entry, "track": recording or entry["sha256"]}
 
 
 def build_bank(

@@ -70,6 +70,21 @@ def train(tmp_path):
     return folder
 
 
+def test_clips_of_one_recording_are_one_track_in_shards_too(novelty, train, tmp_path):
+    """A shard holds clips as files of their own; the manifest tells what they were cut from."""
+    lines = [json.loads(line) for line in (train / "manifest.jsonl").read_text().splitlines()]
+    cut = [line | {"recording": f"recording {line['id'][4]}"} for line in lines]
+    for line in cut:
+        shutil.copy(train / line["path"], train / f"{line['id']}.wav")
+        line["path"] = f"{line['id']}.wav"
+    (train / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in cut))
+    novelty("bank", "build", tmp_path / "bank", "--train", train, "--embedder", "logmel")
+    entries = list(Bank.open(tmp_path / "bank").all_entries())
+    assert {e["track"] for e in entries} == {f"recording {i}" for i in range(4)}
+    trained = banking.trained_files(tmp_path / "bank")
+    assert trained >= {e["sha256"] for e in entries} | {e["track"] for e in entries}
+
+
 def test_planted_copies_are_found_and_named(novelty, train, tmp_path, audio):
     gen = tmp_path / "gen"
     shutil.copytree(audio / "gen", gen)
