@@ -12,10 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument("output", type=Path, metavar="FOLDER", help="checkpoint folder to write")
     for stage in ("clap", "vae", "vocoder", "ldm"):
-        source = "run folder" if stage == "ldm" else "run folder, or a checkpoint that has it"
-        parser.add_argument(
-            f"--{stage}", type=Path, required=True, metavar="RUN", help=f"{stage} {source}"
-        )
+        source = f"{stage} run folder, or a checkpoint that has it"
+        parser.add_argument(f"--{stage}", type=Path, required=True, metavar="RUN", help=source)
     parser.add_argument("--name", help="what it calls itself (default: the folder's name)")
     parser.add_argument("--full-precision", action="store_true", help="float32, twice the size")
     defaults = parser.add_argument_group("default sampling, stored with the checkpoint")

@@ -12,7 +12,7 @@ import yaml
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import SpeechT5HifiGan
 
-from musicgen_ldm.checkpoint import Checkpoint, save
+from musicgen_ldm.checkpoint import Checkpoint, load, save
 from musicgen_ldm.checkpoint.writing import METADATA_FILE
 from musicgen_ldm.config.generation import SamplingConfig
 from musicgen_ldm.config.ldm_training import LdmStageConfig
@@ -44,8 +44,7 @@ def assemble(
     """Write a checkpoint folder with a model card from finished runs.
 
     Args:
-        runs: Run folder of each of the four stages; all but the denoiser's may instead be a
-            checkpoint of ours, whose part is taken.
+        runs: Run folder of each of the four stages, or a checkpoint of ours, whose part is taken.
         folder: Must not exist yet.
         name: What the checkpoint calls itself in records.
         sampling: Its defaults.
@@ -54,33 +53,27 @@ def assemble(
     Raises:
         CheckpointError: If a run has no export, or the parts do not fit together.
     """
-    config = _run_config(runs["ldm"], "ldm")
-    assert isinstance(config, LdmStageConfig)
-    model = config.model
+    is_checkpoint = _record(runs["ldm"]) is not None
+    denoiser, told = (_denoiser_of_checkpoint if is_checkpoint else _denoiser_of_run)(runs["ldm"])
+    model = _model_of(runs["ldm"], "ldm")
     for stage in STAGES:
         if _parts_of(stage, _model_of(runs[stage], stage)) != _parts_of(stage, model):
             raise CheckpointError(
                 f"{runs[stage]}: its {stage} has other sizes than the ldm run {runs['ldm']} was "
                 "trained on; give the run that the ldm stage used"
             )
-    bridges = (runs["ldm"] / "export" / "bridge").glob("*/")
     checkpoint = Checkpoint(
-        unet=load_component(UNet2DConditionModel, runs["ldm"], "unet"),
+        **denoiser,
         vae=load_component(AutoencoderKL, runs["vae"], "vae"),
         vocoder=load_component(SpeechT5HifiGan, runs["vocoder"], "vocoder"),
         clap=load_clap(runs["clap"]),
-        scheduler=DDIMScheduler.from_pretrained(runs["ldm"] / "export" / "scheduler"),
         mel=model.mel,
-        mel_ceiling=mel_ceiling(config),
-        bridges={path.name: Bridge.load(path) for path in sorted(bridges)},
         sampling=sampling,
         metadata={
             "name": name,
-            "preset": config.preset,
             "model": asdict(model),
             "training": {stage: _provenance(runs[stage], stage) for stage in STAGES},
-            "data": data_summary(config.data),
-            **_base(config),
+            **told,
         },
     )
     weights = {"clap": checkpoint.clap.model, "vae": checkpoint.vae,
@@ -92,6 +85,27 @@ def assemble(
     return written
 
 
+def _denoiser_of_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parts of a checkpoint that an ldm run decides about, and what it tells of itself."""
+    config = _run_config(run, "ldm")
+    assert isinstance(config, LdmStageConfig)
+    bridges = (run / "export" / "bridge").glob("*/")
+    parts = {
+        "unet": load_component(UNet2DConditionModel, run, "unet"),
+        "scheduler": DDIMScheduler.from_pretrained(run / "export" / "scheduler"),
+        "mel_ceiling": mel_ceiling(config),
+        "bridges": {path.name: Bridge.load(path) for path in sorted(bridges)},
+    }
+    return parts, {"preset": config.preset, "data": data_summary(config.data), **_base(config)}
+
+
+def _denoiser_of_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a checkpoint of ours."""
+    whole, record = load(folder), _record(folder) or {}
+    parts = {name: getattr(whole, name) for name in ("unet", "scheduler", "mel_ceiling", "bridges")}
+    return parts, {name: record[name] for name in ("preset", "data", "base") if name in record}
+
+
 def _model_of(source: Path, stage: str) -> ModelConfig:
     """Sizes that a run or a checkpoint of ours has.
 
@@ -100,7 +114,7 @@ def _model_of(source: Path, stage: str) -> ModelConfig:
         ConfigError: If it is another stage's run.
     """
     record = _record(source)
-    if record is None or stage == "ldm":
+    if record is None:
         return _run_config(source, stage).model
     if "model" not in record:
         raise CheckpointError(

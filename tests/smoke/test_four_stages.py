@@ -64,9 +64,16 @@ def train_on_from_the_checkpoint(manifest: Path) -> None:
     assert main(train("ldm", manifest, *parts, "max_steps=1", "run.out=runs/tiny/tuned")) == 0
     runs = ["--clap", "made", "--vae", "made", "--vocoder", "made", "--ldm", "runs/tiny/tuned"]
     assert main(["assemble", "tuned", *runs]) == 0
-    made, tuned = (
-        json.loads(Path(folder, "musicgen_ldm.json").read_text()) for folder in ("made", "tuned")
+    parts = ["--clap", "made", "--vae", "made", "--vocoder", "made", "--ldm", "tuned"]
+    assert main(["assemble", "mixed", *parts]) == 0
+    made, tuned, mixed = (
+        json.loads(Path(folder, "musicgen_ldm.json").read_text())
+        for folder in ("made", "tuned", "mixed")
     )
+    assert mixed["files"] == tuned["files"]
+    assert {k: mixed[k] for k in ("base", "data", "training", "mel_ceiling")} == {
+        k: tuned[k] for k in ("base", "data", "training", "mel_ceiling")
+    }
     assert tuned["base"] == {"name": "made", "data": made["data"]}
     assert tuned["training"]["vae"] == made["training"]["vae"]
     assert tuned["training"]["ldm"]["steps"] == 1
