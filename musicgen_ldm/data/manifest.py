@@ -78,7 +78,7 @@ class Clip:
 
     @property
     def beats_confidence(self) -> float:
-        """How sure the beats are, from 0 (no pulse) to 1; 1 where they were not tracked but known."""
+        """How sure the beats are, from 0 (no pulse) to 1; 1 where they are known, not tracked."""
         return float(self.extra.get("beats_confidence", 1.0))
 
     def to_json(self) -> dict[str, Any]:

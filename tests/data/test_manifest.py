@@ -35,7 +35,7 @@ def test_round_trip_keeps_unknown_fields(tmp_path: Path) -> None:
 
 
 def test_what_a_line_may_leave_out() -> None:
-    """Known beats are sure, and a file is a recording of its own, unless the line says otherwise."""
+    """Known beats are sure, and a file is a recording of its own, unless the line says not."""
     assert (clip("a").beats_confidence, clip("a").recording) == (1.0, "0" * 64)
     said = clip("a", extra={"beats_confidence": 0.3, "recording": "f" * 64})
     assert (said.beats_confidence, said.recording) == (0.3, "f" * 64)
