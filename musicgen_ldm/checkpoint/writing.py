@@ -84,7 +84,10 @@ def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> No
         stored.save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
         library = "diffusers" if name in ("unet", "vae") else "transformers"
         index[name] = [library, type(network).__name__]
-        if library == "transformers":
+        if library == "diffusers":
+            # Where it was read from would tell a stranger about this machine.
+            _change_json(folder / name / "config.json", {}, without="_name_or_path")
+        else:
             # diffusers loads float16 files as float32; transformers would keep them, and the
             # stock pipeline would fail on two precisions at once.
             _change_json(folder / name / "config.json", {"dtype": "float32"})
@@ -106,8 +109,9 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     _change_json(folder / "tokenizer_config.json", {"tokenizer_class": TOKENIZER_CLASS})
 
 
-def _change_json(file: Path, changes: Mapping[str, Any]) -> None:
+def _change_json(file: Path, changes: Mapping[str, Any], *, without: str = "") -> None:
     settings = read_json(file) | dict(changes)
+    settings.pop(without, None)
     file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

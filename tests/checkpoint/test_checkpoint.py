@@ -50,6 +50,16 @@ def test_what_was_saved_is_loaded(tiny_checkpoint: Checkpoint, tiny_folder: Path
     assert torch.equal(loaded.clap.text(["hello"]), tiny_checkpoint.clap.text(["hello"]))
 
 
+def test_what_was_loaded_is_saved_byte_for_byte(tiny_folder: Path, tmp_path: Path) -> None:
+    """Wherever it lay; what transformers adds to its files it adds the first time."""
+    first = save(load(tiny_folder), tmp_path / "first")
+    again = save(load(first), tmp_path / "elsewhere" / "again")
+    assert verify(again) == []
+    hashes = [json.loads((f / "musicgen_ldm.json").read_text())["files"] for f in (first, again)]
+    assert hashes[0] == hashes[1]
+    assert not [f for f in again.rglob("*.json") if str(tmp_path) in f.read_text()]
+
+
 def test_two_threads_may_load_at_once(tiny_folder: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         for loaded in threads.map(load, [tiny_folder] * 4):
