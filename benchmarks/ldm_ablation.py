@@ -1,9 +1,12 @@
-"""What mixup is worth: no mixup, plain, BAM and BLM with one budget, one seed and one set of parts.
+"""What a choice in the denoiser's training is worth: one budget, one seed and one set of parts.
 
-    python benchmarks/mixup_ablation.py configs/pocket/ldm.yaml out/ablation --steps 2000 \
+    python benchmarks/ldm_ablation.py configs/pocket/ldm.yaml out/mixup --steps 2000 \
         --prompts 200 [mixup.start=overlap cache.variants=4 …]
+    python benchmarks/ldm_ablation.py configs/pocket/ldm.yaml out/target --steps 1000 \
+        --arm epsilon --arm v model.diffusion.prediction_type=v_prediction
 
-Trains the denoiser of the configuration four times; autoencoder, vocoder and CLAP are the finished
+Trains the denoiser of the configuration once an arm: by default without mixup, with plain mixup,
+BAM and BLM, otherwise with what each --arm changes. Autoencoder, vocoder and CLAP are the finished
 runs that its `components` name. Each denoiser then renders the same captions of held-out clips from
 the same noise. The table has the validation loss; FD, the Fréchet distance to the held-out clips;
 text fit, the mean cosine of caption and sound; and SIM@t, the share of sounds that are nearer than
@@ -41,7 +44,7 @@ from musicgen_ldm.training.loop import Trainer
 from musicgen_ldm.training.run_folder import read_metrics
 from musicgen_ldm.training.stages import load_stage_config, task_factory
 
-ARMS = ("none", "plain", "bam", "blm")
+MIXUPS = ("none", "plain", "bam", "blm")
 HELD_OUT = "held-out"
 COLUMNS = ("valid loss", "FD", "+-", "text fit", "+-", "SIM@90", "SIM@95")
 
@@ -53,6 +56,7 @@ class Ablation:
     Attributes:
         base: Configuration file of the ldm stage.
         overrides: Changes to it.
+        arms: Changes of each arm by its name.
         folder: Of all results.
         steps: Budget of each arm.
         sampling: Of all sounds.
@@ -60,6 +64,7 @@ class Ablation:
 
     base: Path
     overrides: tuple[str, ...]
+    arms: dict[str, tuple[str, ...]]
     folder: Path
     steps: int
     sampling: SamplingConfig
@@ -67,8 +72,8 @@ class Ablation:
     def config(self, arm: str) -> LdmStageConfig:
         """The training of one arm."""
         run = f"run.out={self.folder / arm / 'run'}"
-        budget = (f"mixup.kind={arm}", f"max_steps={self.steps}", run)
-        config = load_stage_config(self.base, [*self.overrides, *budget])
+        changes = [*self.overrides, *self.arms[arm], f"max_steps={self.steps}", run]
+        config = load_stage_config(self.base, changes)
         if not isinstance(config, LdmStageConfig):
             raise ConfigError(f"{self.base}: is a {config.stage} configuration; give an ldm one")
         return config
@@ -86,7 +91,7 @@ class Ablation:
         return assemble(
             {stage: Path(path) for stage, path in runs.items()} | {"ldm": Path(config.run.out)},
             target,
-            name=f"mixup-{arm}",
+            name=arm,
             sampling=self.sampling,
         )
 
@@ -174,6 +179,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--steps", type=int, required=True, help="optimizer steps of each arm")
+    parser.add_argument(
+        "--arm", action="append", nargs="+", metavar=("NAME", "key=value"), dest="arms",
+        help="one training, with its own changes; several times",
+    )  # fmt: skip
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--split", default="test", help="of captions and reference")
     parser.add_argument("--embedder", action="append", help="see `musicgen-ldm evaluate`")
@@ -187,8 +196,11 @@ def main() -> None:
         vocoder=args.vocoder,
     )  # fmt: skip
     folder = args.out / f"{args.steps}-steps"
-    ablation = Ablation(args.base, tuple(args.overrides), folder, args.steps, sampling)
-    config = ablation.config(ARMS[0])
+    arms = {kind: (f"mixup.kind={kind}",) for kind in MIXUPS}
+    if args.arms:
+        arms = {name: tuple(changes) for name, *changes in args.arms}
+    ablation = Ablation(args.base, tuple(args.overrides), arms, folder, args.steps, sampling)
+    config = ablation.config(next(iter(arms)))
     manifest, rate = Path(config.data.manifest), config.model.mel.sample_rate
     clips = held_out_clips(manifest, args.split)
     prompts = clips[: args.prompts]
@@ -196,7 +208,7 @@ def main() -> None:
     reference_folder = args.out / f"{args.split}-{seconds:g}s"
     reference = export_reference(clips, manifest.parent, rate, seconds, reference_folder)
     sounds, losses = {}, {}
-    for arm in ARMS:
+    for arm in arms:
         checkpoint = ablation.train(arm)
         target = folder / arm / f"{len(prompts)}-prompts"
         sounds[arm] = render(checkpoint, prompts, config.data.seconds, target)
@@ -205,12 +217,12 @@ def main() -> None:
             (x["valid/loss_audio"] for x in reversed(lines) if "valid/loss_audio" in x), None
         )
     cache = Cache(args.out / "cache")
-    for name in args.embedder or [f"clap:{folder / ARMS[0] / 'checkpoint'}"]:
+    for name in args.embedder or [f"clap:{folder / next(iter(arms)) / 'checkpoint'}"]:
         embedder = load_embedder(name)
         print(f"\n{embedder.name}: {args.steps} steps, {len(prompts)} prompts, "
               f"{len(clips)} held-out clips\n")  # fmt: skip
-        print("| mixup | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")
-        for arm in ARMS:
+        print("| arm | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")
+        for arm in arms:
             out = folder / arm / f"{embedder.name}-{len(prompts)}"
             scores = measure(sounds[arm], reference, manifest, embedder, cache, out)
             print(row(arm, losses[arm], scores), flush=True)
