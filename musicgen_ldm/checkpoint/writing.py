@@ -84,13 +84,11 @@ def _write_components(checkpoint: Checkpoint, folder: Path, *, half: bool) -> No
         stored.save_pretrained(folder / name, max_shard_size=MAX_SHARD_SIZE)
         library = "diffusers" if name in ("unet", "vae") else "transformers"
         index[name] = [library, type(network).__name__]
-        if library == "diffusers":
-            # Where it was read from would tell a stranger about this machine.
-            _change_json(folder / name / "config.json", {}, without="_name_or_path")
-        else:
-            # diffusers loads float16 files as float32; transformers would keep them, and the
-            # stock pipeline would fail on two precisions at once.
-            _change_json(folder / name / "config.json", {"dtype": "float32"})
+        # diffusers loads float16 files as float32; transformers would keep them, and the stock
+        # pipeline would fail on two precisions at once. Where a network was read from would tell
+        # a stranger about this machine.
+        precision = {"dtype": "float32"} if library == "transformers" else {}
+        _change_json(folder / name / "config.json", precision, without="_name_or_path")
     checkpoint.scheduler.save_pretrained(folder / "scheduler")
     index["scheduler"] = ["diffusers", type(checkpoint.scheduler).__name__]
     _write_tokenizer(checkpoint, folder / "tokenizer")
