@@ -52,7 +52,10 @@ class Shards:
         self.models, self.name, self.device = models, name, device
         self.replica = copy.deepcopy(model)
         # As accelerate's wrapped networks do, hand out float32 whatever autocast computed in.
-        fully_shard(model.to(device), mp_policy=MixedPrecisionPolicy(output_dtype=torch.float32))
+        policy = MixedPrecisionPolicy(output_dtype=torch.float32)
+        sharded = fully_shard(model.to(device), mp_policy=policy)
+        # Asked for an average, gloo of torch 2.8 gives the sum.
+        sharded.set_force_sum_reduction_for_comms(True)
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
