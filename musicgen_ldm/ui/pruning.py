@@ -51,7 +51,7 @@ def prune(outputs: Path, *, keep_days: float, keep_mb: float) -> int:
     )
     deleted = 0
     for item in deletable:
-        if not item.is_due and total <= keep_mb * 1e6:
+        if not item.is_due and total <= round(keep_mb * 1e6):
             break
         item.library.remove(item.path)
         total -= item.size
