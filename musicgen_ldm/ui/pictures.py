@@ -88,6 +88,8 @@ def describe(seconds: float, record: Mapping[str, Any]) -> str:
     parts = [texts.SECONDS.format(seconds)]
     if measured.get("bpm"):
         parts.append(texts.TEMPO.format(measured["bpm"]) + _asked(measured.get("asked_bpm")))
+    elif measured.get("asked_bpm"):
+        parts.append(texts.NO_TEMPO + _asked(measured["asked_bpm"]))
     if measured.get("key"):
         parts.append(texts.SOUNDS_LIKE.format(measured["key"]) + _asked(measured.get("asked_key")))
     if measured.get("loudness_lufs") is not None:

@@ -172,6 +172,7 @@ NO_CARD = "This model carries no card; ask where you got it what you may do with
 # The parts of the sentence about a take; the page joins those that are known with commas.
 SECONDS = "{:.1f} seconds"
 TEMPO, SOUNDS_LIKE, ASKED = "about {:.0f} beats per minute", "sounds like {}", " (asked {})"
+NO_TEMPO = "no clear tempo"
 QUIETER, LOUDER = "{:.0f} dB quieter than streamed music", "{:.0f} dB louder than streamed music"
 AS_LOUD, TEXT_FIT = "as loud as streamed music", "match with the words {:.2f}"
 NEAREST = "similarity of the nearest training clip {:.2f} ({})"

@@ -101,9 +101,22 @@ def test_a_sentence_and_a_picture_for_every_take(tiny_model: MusicLDM) -> None:
     request = GenerateRequest(prompt="slow piano", seconds=1.5, bpm=90.0, sampling=FAST)
     take = tiny_model.generate(request)[0]
     sentence = describe(take.waveform.seconds, take.record)
-    assert sentence.startswith("1.5 seconds, about ")
+    assert sentence.startswith("1.5 seconds, ")
     assert "(asked 90)" in sentence
     assert picture(take.waveform).width == WIDTH
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ({"bpm": 92.3}, "about 92 beats per minute"),
+        ({"bpm": 92.3, "asked_bpm": 90.0}, "about 92 beats per minute (asked 90)"),
+        ({"bpm": None, "asked_bpm": 90.0}, "no clear tempo (asked 90)"),
+        ({"key": "E minor", "asked_key": "Eb major"}, "sounds like E minor (asked Eb major)"),
+    ],
+)
+def test_what_was_asked_stands_beside_what_is_heard(measured: dict[str, Any], said: str) -> None:
+    assert describe(2.0, {"measured": measured}) == f"2.0 seconds, {said}."
 
 
 def test_a_tempo_in_the_prompt_is_held_against_the_sound(tiny_model: MusicLDM) -> None:
