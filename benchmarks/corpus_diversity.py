@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2000, help="at most this many")
     args = parser.parse_args()
     clips = read_clips(args.manifest, args.clips)
-    features, _ = describe(clips, [args.manifest.parent] * len(clips))
+    features = describe(clips, [args.manifest.parent] * len(clips)).broad
     reduced = PCA(VARIANCE, random_state=0).fit_transform(StandardScaler().fit_transform(features))
     table = spreads(reduced, clips)
     record = {

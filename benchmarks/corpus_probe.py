@@ -4,9 +4,10 @@
     musicgen-ldm corpus build data/test --preset test --clips 500 --seed 1
     python benchmarks/corpus_probe.py data/train/manifest.jsonl [--test data/test/manifest.jsonl]
 
-ExtraTrees on mel statistics (`corpus_features.py`): 5-fold cross-validation, or, with --test,
-fitted on the first manifest and scored on the second, whose patterns it never heard. Both halves
-of a contrast pair stay in one fold.
+Linear classifiers on mel statistics (`corpus_features.py`): discriminants for classes, ridge
+regression for presences. 5-fold cross-validation, or, with --test, fitted on the first manifest
+and scored on the second, whose patterns it never heard. Both halves of a contrast pair stay in one
+fold.
 
 Genres are judged one by one and merged (`musicgen_ldm/data/merged_genres.yaml`: those that ten
 seconds do not tell apart); the probability of a merged genre is the sum over its genres. To
@@ -23,15 +24,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from corpus_features import Features, describe, from_tonic, read_clips
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from musicgen_ldm.data.manifest import Clip
 from musicgen_ldm.data.merged_genres import merged_genre
 
-TREES = 300
 FOLDS = 5
+SHRINKAGE = 0.3  # of the discriminants' covariance
+PENALTY = 0.3  # of the regression, a clip
+OUTLIER = 4.0  # standard deviations a statistic counts at most
 SLOW_BPM, FAST_BPM = 85.0, 140.0
 MIN_EXAMPLES, MIN_SCORED = 20, 5  # of an instrument, in all and scored, or its AUC means little
 Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -45,38 +52,42 @@ class Probe:
         self.features = features
         self.splits = splits
 
-    def scores(self, labels: npt.NDArray, rows: npt.NDArray[np.bool_]) -> tuple[list, list]:
-        """Probabilities and truths over the test parts, among `rows` only.
-
-        Args:
-            labels: (clips,) classes, or (clips, L) of 0 and 1.
-            rows: Which clips have a label.
-        """
-        probabilities, truths = [], []
-        for train, test in self.splits:
-            fit, score = train[rows[train]], test[rows[test]]
-            forest = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=0)
-            forest.fit(self.features[fit], labels[fit])
-            out = forest.predict_proba(self.features[score])
-            if labels.ndim == 2:  # a list of (rows, 2), one a label
-                out = np.stack([p[:, 1] if p.shape[1] == 2 else p[:, 0] * 0 for p in out], axis=1)
-            probabilities.append((out, forest.classes_))
-            truths.append(labels[score])
-        return probabilities, truths
-
     def guesses(self, labels: npt.NDArray) -> list[Guess]:
         """Probabilities (clips, classes), classes and truths of each test part."""
-        probabilities, truths = self.scores(labels, np.ones(len(labels), bool))
-        return [
-            (out, classes, truth)
-            for (out, classes), truth in zip(probabilities, truths, strict=True)
-        ]
+        found = []
+        for train, test in self.splits:
+            model = linear(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE))
+            model.fit(self.features[train], labels[train])
+            out = model.predict_proba(self.features[test])
+            found.append((out, model.classes_, labels[test]))
+        return found
 
-    def auc(self, labels: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_]) -> float:
-        """Area under the ROC curve of a yes-or-no question."""
-        probabilities, truths = self.scores(labels.astype(int), rows)
-        scores = np.concatenate([out[:, 1] for out, _ in probabilities])
-        return float(roc_auc_score(np.concatenate(truths), scores))
+    def auc(
+        self, labels: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Area under the ROC curve of yes-or-no questions.
+
+        Args:
+            labels: (clips, questions).
+            rows: Which clips are asked, (clips,); None asks all.
+        """
+        rows = np.ones(len(labels), bool) if rows is None else rows
+        scores, truths = [], []
+        for train, test in self.splits:
+            fit, score = train[rows[train]], test[rows[test]]
+            model = linear(Ridge(alpha=PENALTY * len(fit)))
+            model.fit(self.features[fit], labels[fit].astype(float))
+            # For a single question it gives no column.
+            scores.append(model.predict(self.features[score]).reshape(len(score), -1))
+            truths.append(labels[score])
+        truth, guess = np.concatenate(truths), np.concatenate(scores)
+        return np.array([roc_auc_score(t, g) for t, g in zip(truth.T, guess.T, strict=True)])
+
+
+def linear(model: ClassifierMixin | RegressorMixin) -> Pipeline:
+    """A linear model of standardised statistics without outliers."""
+    clipped = FunctionTransformer(np.clip, kw_args={"a_min": -OUTLIER, "a_max": OUTLIER})
+    return make_pipeline(StandardScaler(), clipped, model)
 
 
 def top(guesses: Sequence[Guess], ranks: Sequence[int]) -> dict[str, float]:
@@ -109,23 +120,23 @@ def merged(guesses: Sequence[Guess]) -> list[Guess]:
 
 def instrument_auc(probe: Probe, clips: Sequence[Clip]) -> dict[str, float]:
     """AUC of the presence of each instrument named often enough."""
-    counts = Counter(name for clip in clips for name in clip.tags.instruments)
-    names = sorted(name for name, count in counts.items() if count >= MIN_EXAMPLES)
-    labels = np.array([[int(name in clip.tags.instruments) for name in names] for clip in clips])
-    probabilities, truths = probe.scores(labels, np.ones(len(clips), bool))
-    scores = np.concatenate([out for out, _ in probabilities])
-    truth = np.concatenate(truths)
-    return {
-        name: float(roc_auc_score(truth[:, i], scores[:, i]))
-        for i, name in enumerate(names)
-        if MIN_SCORED <= truth[:, i].sum() < len(truth)
-    }
+    scored = np.concatenate([test for _, test in probe.splits])
+    in_all = Counter(name for clip in clips for name in clip.tags.instruments)
+    in_scored = Counter(name for row in scored for name in clips[row].tags.instruments)
+    names = sorted(
+        name
+        for name, count in in_all.items()
+        if count >= MIN_EXAMPLES and MIN_SCORED <= in_scored[name] < len(scored)
+    )
+    labels = np.array([[name in clip.tags.instruments for name in names] for clip in clips])
+    return dict(zip(names, probe.auc(labels).tolist(), strict=True))
 
 
 def measure(clips: Sequence[Clip], folders: Sequence[Path], splits: Sequence[Split]) -> dict:
     """All probes as one record."""
-    features, chroma = describe(clips, folders)
-    probe = Probe(features, splits)
+    described = describe(clips, folders)
+    probe = Probe(np.hstack([described.broad, described.details]), splits)
+    tonal = Probe(from_tonic(described.chroma, clips), splits)
     genres = np.array([clip.tags.genre for clip in clips])
     moods = np.array([clip.tags.mood for clip in clips])
     felt = np.array([clip.extra["felt_bpm"] or 100.0 for clip in clips])
@@ -133,9 +144,11 @@ def measure(clips: Sequence[Clip], folders: Sequence[Path], splits: Sequence[Spl
     drums = np.array([bool(clip.extra["facts"]["has_drums"]) for clip in clips])
     guessed = probe.guesses(genres)
     instruments = instrument_auc(probe, clips)
-    tonal = Probe(from_tonic(chroma, clips), splits)
-    everything = np.ones(len(clips), bool)
     weakest = sorted(instruments, key=lambda name: instruments[name])[:8]
+
+    def asked(judge: Probe, yes: npt.NDArray, rows: npt.NDArray | None = None) -> float:
+        return float(judge.auc(yes[:, None], rows)[0])
+
     return {
         "clips": len(clips),
         "scored": sum(len(test) for _, test in splits),
@@ -146,9 +159,9 @@ def measure(clips: Sequence[Clip], folders: Sequence[Path], splits: Sequence[Spl
             "names": len(instruments),
             "weakest": {name: round(instruments[name], 3) for name in weakest},
         },
-        "slow_or_fast_auc": probe.auc(felt > FAST_BPM, (felt < SLOW_BPM) | (felt > FAST_BPM)),
-        "major_or_minor_auc": tonal.auc(modes == "minor", np.isin(modes, ("major", "minor"))),
-        "drums_auc": probe.auc(drums, everything),
+        "slow_or_fast_auc": asked(probe, felt > FAST_BPM, (felt < SLOW_BPM) | (felt > FAST_BPM)),
+        "major_or_minor_auc": asked(tonal, modes == "minor", np.isin(modes, ("major", "minor"))),
+        "drums_auc": asked(probe, drums),
         "mood": top(probe.guesses(moods), (1, 3)),
     }
 
