@@ -3,42 +3,27 @@
     pip install --no-deps --target rivals fadtk kadtk frechet-audio-distance audioldm-eval
     MUSICGEN_LDM_RIVALS=rivals pytest tests/metrics/test_parity_with_rivals.py
 
-The packages cannot all be imported (TensorFlow, torchaudio, other NumPy), so only the wanted
-function is parsed out of the installed file and run; nothing of them is kept here.
+`benchmarks/rivals.py` tells how they are run, `benchmarks/metrics_side_by_side.py` how right and
+fast they are.
 """
 
-import ast
-import contextlib
-import io
 import os
-import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from rivals import Muted, quietly
+from rivals import lift as lift_from
 from scipy.special import softmax
 
 from musicgen_ldm.metrics import divergence, frechet, kernel
 
 RIVALS = os.environ.get("MUSICGEN_LDM_RIVALS")
 pytestmark = pytest.mark.skipif(RIVALS is None, reason="MUSICGEN_LDM_RIVALS is not set")
-
-
-def lift(file, name, **namespace):
-    """The function `name` of an installed file, run with the given names in scope."""
-    tree = ast.parse((Path(RIVALS) / file).read_text(encoding="utf-8"))
-    function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == name)
-    function.decorator_list = []
-    exec(compile(ast.Module([function], []), file, "exec"), namespace)
-    return namespace[name]
-
-
-def quietly(function, *arguments):
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        return function(*arguments)
+lift = partial(lift_from, Path(RIVALS or "."))
 
 
 @pytest.fixture
@@ -58,12 +43,8 @@ def test_frechet_distance(rng, file, name, rows):
     gen, ref = rng.standard_normal((rows, 16)), 1.2 * rng.standard_normal((rows, 16)) + 0.1
     statistics = [gen.mean(axis=0), np.cov(gen.T), ref.mean(axis=0), np.cov(ref.T)]
 
-    class Quiet:
-        def __getattr__(self, name):
-            return lambda *a, **k: None
-
-    theirs = lift(file, name, np=np, linalg=scipy.linalg, scisqrt=np.emath.sqrt, log=Quiet())
-    arguments = [Quiet(), *statistics] if "self" in theirs.__code__.co_varnames else statistics
+    theirs = lift(file, name, np=np, linalg=scipy.linalg, scisqrt=np.emath.sqrt, log=Muted())
+    arguments = [Muted(), *statistics] if "self" in theirs.__code__.co_varnames else statistics
     ours = frechet.frechet_distance(*statistics)
     assert quietly(theirs, *arguments) == pytest.approx(ours, rel=1e-6)
 
