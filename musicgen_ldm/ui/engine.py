@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -72,7 +73,9 @@ class Engine:
         self._loading = threading.Lock()
         self._loaded = threading.Event()
         self._closed = threading.Event()
-        self._inside_torch: WeakSet[threading.Thread] = WeakSet()
+        self._loaders: WeakSet[threading.Thread] = WeakSet()
+        # One thread for all: the C library keeps what each new one leaves in pieces, 2 MB a take.
+        self._artist = ThreadPoolExecutor(1, "drawing")
         self._speed: Speed | None = None
 
     def load(self, name: str) -> None:
@@ -88,7 +91,7 @@ class Engine:
             try:
                 with IMPORTING:
                     from musicgen_ldm.pipeline import MusicLDM
-                self._inside_torch.add(threading.current_thread())
+                self._loaders.add(threading.current_thread())
                 if self._closed.is_set():
                     return
                 model = MusicLDM.from_pretrained(name, device=self.config.device)
@@ -108,9 +111,12 @@ class Engine:
         self._closed.set()
 
     def wait_for_end(self, most_s: float) -> None:
-        """After `close`: a thread that is inside torch when the interpreter ends would abort it."""
+        """After `close`: a thread that is inside torch when the interpreter ends would abort it.
+
+        The interpreter itself waits for the drawing.
+        """
         end_s = time.monotonic() + most_s
-        for thread in list(self._inside_torch):
+        for thread in list(self._loaders):
             thread.join(max(0.0, end_s - time.monotonic()))
 
     @property
@@ -188,15 +194,13 @@ class Engine:
         gone = threading.Event()
 
         def work() -> None:
-            self._inside_torch.add(threading.current_thread())
             try:
                 self._draw(request, model, messages, (stop, gone, self._closed))
                 messages.put(None)
             except BaseException as error:
                 messages.put(error)
 
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
+        drawing = self._artist.submit(work)
         try:
             while (message := messages.get()) is not None:
                 if isinstance(message, Stopped):
@@ -210,10 +214,10 @@ class Engine:
                     ) from message
                 yield message
         finally:
-            # A visitor who closes the page ends this generator; the worker must end too, before
+            # A visitor who closes the page ends this generator; the drawing must end too, before
             # the next one takes its turn.
             gone.set()
-            worker.join()
+            drawing.result()
 
     def _draw(
         self,

@@ -128,6 +128,21 @@ def test_the_end_waits_for_a_loading_that_cannot_be_cut_short(
     assert left.is_set()
 
 
+def test_all_is_drawn_in_one_thread(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new thread would leave memory behind that the C library does not give back."""
+    threads, draw = list[threading.Thread](), Engine._draw
+
+    def noting(*args: Any) -> None:
+        threads.append(threading.current_thread())
+        draw(*args)
+
+    monkeypatch.setattr(Engine, "_draw", noting)
+    for _ in range(2):
+        list(engine.render(request(), "me", threading.Event()))
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+
+
 def test_the_time_is_known_before_the_first_rendering(engine: Engine) -> None:
     assert engine.estimate_s(request()) is not None
 
